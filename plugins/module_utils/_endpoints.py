@@ -1,0 +1,84 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every endpoint of the Caching Service as the operations guide gives it: data, one row each."""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+
+from ._errors import CachingError, one_line
+
+ROLES = ("api", "admin", "monitor", "none")
+
+
+class Endpoint(t.NamedTuple):
+    """``port``: service (8403), management (8404) or tls (8443). ``token``: the role whose token is sent."""
+
+    operations: tuple[str, ...]
+    method: str
+    path: str
+    token: str
+    port: str = "service"
+
+
+_REGIONS = "/api/v1/cache/regions"
+_ADMIN_REGION = "/admin/cache/regions/{region}"
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "health": Endpoint(("S007", "S014"), "GET", "/actuator/health", "none"),
+    "liveness": Endpoint(("S015",), "GET", "/actuator/health/liveness", "none"),
+    "readiness": Endpoint(("S016",), "GET", "/actuator/health/readiness", "none"),
+    "redis_health": Endpoint(("S017",), "GET", "/actuator/health/redis", "none"),
+    "database_health": Endpoint(("S018",), "GET", "/actuator/health/database", "none"),
+    "disk_health": Endpoint(("S019",), "GET", "/actuator/health/diskSpace", "none"),
+    "component_health": Endpoint((), "GET", "/actuator/health/{component}", "none"),
+    "update_region_admin": Endpoint(("S022",), "PATCH", _ADMIN_REGION, "admin"),
+    "list_regions": Endpoint(("S027", "S155", "S167"), "GET", _REGIONS, "api"),
+    "region_stats": Endpoint(("S028",), "GET", _REGIONS + "/{region}/stats", "api"),
+    "create_region": Endpoint(("S029",), "POST", _REGIONS, "admin"),
+    "update_region": Endpoint(("S030", "S156", "S169"), "PUT", _REGIONS + "/{region}", "admin"),
+    "delete_region": Endpoint(("S031",), "DELETE", _REGIONS + "/{region}", "admin"),
+    "key_exists": Endpoint(("S035",), "HEAD", _REGIONS + "/{region}/keys/{key}", "api"),
+    "clear_region": Endpoint(("S037",), "DELETE", _REGIONS + "/{region}/clear", "admin"),
+    "invalidate_by_pattern": Endpoint(("S038",), "POST", "/api/v1/cache/invalidate/pattern", "admin"),
+    "invalidate_by_tags": Endpoint(("S039",), "POST", "/api/v1/cache/invalidate/tags", "admin"),
+    "bulk_invalidation": Endpoint(("S040",), "POST", "/api/v1/cache/invalidate/bulk", "admin"),
+}
+
+
+def find(name: str) -> str:
+    """The name of an endpoint, given by name, by operation id (``S030``) or as ``PUT /api/v1/…``."""
+    wanted = name.strip()
+    if wanted in ENDPOINTS:
+        return wanted
+    for known, endpoint in ENDPOINTS.items():
+        if wanted.upper() in endpoint.operations or wanted == f"{endpoint.method} {endpoint.path}":
+            return known
+    near = difflib.get_close_matches(wanted, ENDPOINTS, n=1)
+    hint = f"did you mean {near[0]}?" if near else "the known ones are " + ", ".join(sorted(ENDPOINTS))
+    raise CachingError(f"endpoints: there is no endpoint {one_line(wanted, 60)!r}; {hint}")
+
+
+def table(overrides: t.Mapping[str, t.Any] | None) -> dict[str, Endpoint]:
+    """All endpoints, with what the user says that this service does differently (method, path, token)."""
+    result = dict(ENDPOINTS)
+    for name, override in (overrides or {}).items():
+        known = find(str(name))
+        if not isinstance(override, dict) or not override or not set(override) <= {"method", "path", "token"}:
+            raise CachingError(f"endpoints: {one_line(name, 60)} takes method, path and token, as in {{path: /v2/regions}}")
+        result[known] = Endpoint(**{**result[known]._asdict(), **{part: _checked(known, part, value) for part, value in override.items()}})
+    return result
+
+
+def _checked(name: str, part: str, value: t.Any) -> str:
+    text = str(value).strip()
+    if part == "method" and text.upper() in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        return text.upper()
+    if part == "path" and text.startswith("/") and text.isprintable() and " " not in text:
+        return text
+    if part == "token" and text.lower() in ROLES:
+        return text.lower()
+    allowed = {"method": "an HTTP method", "path": "a path that begins with /", "token": "one of " + ", ".join(ROLES)}
+    raise CachingError(f"endpoints: {part} of {name} must be {allowed[part]}, not {one_line(text, 60)!r}")

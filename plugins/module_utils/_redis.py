@@ -1,0 +1,162 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A Redis Cluster through redis-py: its nodes, and reading keys over all of them within a time budget."""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from . import _topology
+from ._duration import parse
+from ._errors import CachingError, one_line
+from ._wait import Deadline
+
+try:
+    import redis
+    from redis.cluster import ClusterNode, RedisCluster
+
+    REDIS_ERROR = None
+except ImportError:
+    REDIS_ERROR = traceback.format_exc()
+
+_SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
+
+
+def literal(text: str) -> str:
+    """``text`` for a MATCH pattern, so that it means just itself."""
+    return text.translate(_SPECIAL)
+
+
+class Redis:
+    """The cluster behind the options of the fragment ``redis``. Connections are made at first use and kept."""
+
+    def __init__(self, params: t.Mapping[str, t.Any]) -> None:
+        self.seeds = [_host_port(node, "redis_nodes") for node in params.get("redis_nodes") or []]
+        moved = {str(old): str(new) for old, new in (params.get("redis_address_map") or {}).items()}
+        self._moved = {_host_port(old, "redis_address_map"): _host_port(new, "redis_address_map") for old, new in moved.items()}
+        timeout = float(parse(params.get("redis_timeout", 5), "redis_timeout"))
+        self._options: dict[str, t.Any] = {
+            "username": params.get("redis_username"), "password": params.get("redis_password"),
+            "socket_timeout": timeout, "socket_connect_timeout": timeout,
+        }
+        if params.get("redis_tls"):
+            self._options.update({
+                "ssl": True, "ssl_ca_certs": params.get("redis_ca_path"),
+                "ssl_certfile": params.get("redis_client_cert"), "ssl_keyfile": params.get("redis_client_key"),
+            })
+        self._cluster: RedisCluster | None = None
+
+    @property
+    def cluster(self) -> RedisCluster:
+        if self._cluster is None:
+            if not self.seeds:
+                raise CachingError("redis_nodes: give at least one node as host:port")
+            try:
+                self._cluster = RedisCluster(
+                    startup_nodes=[ClusterNode(host, port) for host, port in self.seeds],
+                    address_remap=lambda address: self._moved.get(address, address), require_full_coverage=False, **self._options,
+                )
+            except (redis.RedisError, OSError, ValueError) as error:
+                raise self._refusal(error) from None
+        return self._cluster
+
+    def nodes(self) -> list[_topology.Node]:
+        """The nodes as one that answers sees them."""
+        client = self.cluster.get_redis_connection(self.cluster.get_random_node())
+        client.set_response_callback("CLUSTER NODES", _text)
+        with self._errors():
+            return _topology.nodes(client.execute_command("CLUSTER NODES"))
+
+    def info(self, node: _topology.Node, section: str = "everything") -> dict[str, str]:
+        """INFO of one node."""
+        host, port = self._moved.get((node.host, node.port), (node.host, node.port))
+        client = redis.Redis(host=host, port=port, **self._options)
+        client.set_response_callback("INFO", _text)
+        with self._errors():
+            return _topology.info(client.execute_command("INFO", section))
+
+    def scan(self, patterns: t.Sequence[str], budget: float) -> list[set[bytes]] | None:
+        """The keys on all primaries that match each of ``patterns``; None when ``budget`` seconds were not enough."""
+        deadline = Deadline(budget)
+
+        def on_one(node: ClusterNode) -> list[set[bytes]] | None:
+            found: list[set[bytes]] = []
+            for pattern in patterns:
+                keys: set[bytes] = set()
+                client, cursor = self.cluster.get_redis_connection(node), -1
+                while cursor:
+                    if deadline.over:
+                        return None
+                    cursor, batch = client.scan(cursor=max(cursor, 0), match=pattern, count=2000)
+                    keys.update(t.cast("list[bytes]", batch))
+                found.append(keys)
+            return found
+
+        with self._errors():
+            primaries = self.cluster.get_primaries()
+            with ThreadPoolExecutor(max(1, len(primaries))) as threads:
+                parts = list(threads.map(on_one, primaries))
+        if any(part is None for part in parts):
+            return None
+        return [set().union(*(part[index] for part in parts if part)) for index in range(len(patterns))]
+
+    def existing(self, keys: t.Iterable[bytes]) -> set[bytes]:
+        """Those of ``keys`` that exist."""
+        found: set[bytes] = set()
+        wanted = list(keys)
+        with self._errors():
+            for start in range(0, len(wanted), 1000):
+                part = wanted[start : start + 1000]
+                pipeline = self.cluster.pipeline()
+                for key in part:
+                    pipeline.exists(key)
+                found.update(key for key, exists in zip(part, pipeline.execute()) if exists)
+        return found
+
+    def members(self, key: str) -> set[bytes]:
+        """The members of a set; nothing where there is none."""
+        with self._errors():
+            return set(self.cluster.sscan_iter(key, count=2000))
+
+    def _errors(self) -> "_Errors":
+        return _Errors(self._refusal)
+
+    def _refusal(self, error: Exception) -> CachingError:
+        where = ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
+        text = one_line(error, 200)
+        lower = text.lower()
+        if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower:
+            return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")
+        if "noperm" in lower:
+            return CachingError(f"Redis at {where}: the user may not do this: {text}")
+        if "cluster mode is not enabled" in lower or "cluster support disabled" in lower:
+            return CachingError(f"Redis at {where} is no cluster (cluster-enabled is off)")
+        return CachingError(f"Redis at {where} can't be read: {text}")
+
+
+class _Errors:
+    """Turns what redis-py raises inside a ``with`` into one clear line."""
+
+    def __init__(self, refusal: t.Callable[[Exception], CachingError]) -> None:
+        self._refusal = refusal
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and isinstance(error, (redis.RedisError, OSError)):
+            raise self._refusal(error) from None
+
+
+def _text(answer: bytes | str, **_options: t.Any) -> str:
+    return answer if isinstance(answer, str) else answer.decode("utf-8", errors="replace")
+
+
+def _host_port(text: t.Any, option: str) -> tuple[str, int]:
+    host, _colon, port = str(text).strip().rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise CachingError(f"{option}: {one_line(repr(text), 60)} is not host:port")
+    return host.strip("[]"), int(port)

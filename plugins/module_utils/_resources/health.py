@@ -1,0 +1,102 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Health of every instance and its components (S007, S014 to S019), judged by the status itself (H20), never by a text found in it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import CachingError, one_line
+from .._service import Instance, Service, segment
+from .._wait import Deadline
+
+_ENDPOINTS = {
+    "liveness": "liveness", "readiness": "readiness", "redis": "redis_health", "database": "database_health", "diskSpace": "disk_health",
+}
+# What health answers with: 503 carries the status DOWN, 404 says that there is no such component.
+_ANSWERS = (404, 503)
+Report = dict[str, t.Any]
+
+
+def look(service: Service, components: t.Sequence[str], once: bool) -> list[Report]:
+    """One look at every instance: {name, url, status, components{}, error}."""
+    return service.each(lambda instance: _inspect(service, instance, components, once), service.processes)
+
+
+def _inspect(service: Service, instance: Instance, components: t.Sequence[str], once: bool) -> Report:
+    report: Report = {"name": instance.name, "url": instance.service, "status": "UNREACHABLE", "components": {}, "error": ""}
+    try:
+        body = _ask(service, instance, "health", once)
+        report["status"] = _status(body)
+        parts = body.get("components") or body.get("details") or {}
+        if isinstance(parts, dict):
+            report["components"] = {str(name): _status(part) for name, part in parts.items() if isinstance(part, dict)}
+            report["error"] = "; ".join(f"{name}: {why}" for name, part in parts.items() if (why := _why(part)))
+        for component in components:
+            body = _ask(service, instance, component, once)
+            report["components"][component] = _status(body)
+            if why := _why(body):
+                report["error"] = f"{component}: {why}"
+    except CachingError as error:
+        report["error"] = error.message
+    return report
+
+
+def _ask(service: Service, instance: Instance, component: str, once: bool) -> Report:
+    name = "health" if component == "health" else _ENDPOINTS.get(component)
+    if name:
+        answer = service.call(name, instance=instance, expect=_ANSWERS, passing=(), once=once)
+    else:
+        answer = service.call("component_health", component=component, instance=instance, expect=_ANSWERS, passing=(), once=once)
+    if answer.status == 404:
+        return {"status": "MISSING"}
+    body = answer.json()
+    if not isinstance(body, dict):
+        raise CachingError(f"{answer.method} {answer.url} answered {answer.status} without a status")
+    return body
+
+
+def _status(body: t.Mapping[str, t.Any]) -> str:
+    found = body.get("status")
+    if isinstance(found, dict):
+        found = found.get("code")
+    return one_line(found, 40).upper() if isinstance(found, str) and found else "UNKNOWN"
+
+
+def _why(body: t.Any) -> str:
+    if not isinstance(body, dict) or _status(body) == "UP":
+        return ""
+    details = body.get("details")
+    found = details.get("error") or details.get("message") if isinstance(details, dict) else None
+    return one_line(found, 160) if found else ""
+
+
+def reasons(reports: t.Sequence[Report], components: t.Sequence[str]) -> dict[str, list[str]]:
+    """Why each instance that is not healthy is not: {instance: [reason]}."""
+    result: dict[str, list[str]] = {}
+    for report in reports:
+        bad = [f"status {report['status']}"] if report["status"] != "UP" else []
+        seen = report["components"]
+        wanted = dict.fromkeys([*components, *(name for name in seen if report["status"] != "UP")])
+        bad += [f"{name} {seen.get(name, 'not seen')}" for name in wanted if seen.get(name) != "UP"]
+        if bad:
+            result[report["name"]] = bad + ([report["error"]] if report["error"] else [])
+    return result
+
+
+def judge(service: Service, components: t.Sequence[str], timeout: float, require_all: bool) -> tuple[bool, list[Report], list[str]]:
+    """Look until all instances (or one) are healthy, or the time is over: (healthy, reports, reasons)."""
+    for component in components:
+        segment(component)
+    deadline = Deadline(timeout)
+    pause = 0.2
+    while True:
+        last_look = deadline.over
+        reports = look(service, components, once=timeout > 0)
+        bad = reasons(reports, components)
+        healthy = not bad if require_all else len(bad) < len(reports)
+        if healthy or last_look:
+            return healthy, reports, [f"{name}: {', '.join(why)}" for name, why in bad.items()]
+        deadline.pause(pause)
+        pause = min(2.0, pause * 1.5)

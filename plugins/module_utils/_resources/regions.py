@@ -1,0 +1,231 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Cache regions (S022, S027 to S031): how they are read and written, and what must not happen to them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._duration import normal
+from .._errors import ApiError, CachingError, one_line
+from .._fields import canonical
+from .._reconcile import Change, Object
+from .._service import Service
+
+# option: (name on the wire, kind)
+FIELDS = {
+    "default_ttl": ("defaultTtl", "duration"),
+    "max_size": ("maxSize", "integer"),
+    "eviction_policy": ("evictionPolicy", "enum"),
+    "enable_compression": ("enableCompression", "boolean"),
+    "enable_encryption": ("enableEncryption", "boolean"),
+}
+_OPTIONS = {wire: option for option, (wire, kind) in FIELDS.items()}
+_NAMES = ("name", "region", "regionName", "cacheName", "id")
+_SIZES = ("size", "entryCount", "entries", "currentSize", "keyCount", "estimatedSize")
+_MEASURED = re.compile(
+    r"^(_?links?|stats|statistics|metrics|status|version|etag|id|created|modified|updated|"
+    r".*(At|On|Usage|Count|Rate|Ratio|Hits|Misses|Evictions|Bytes|Timestamp|Modified|Accessed))$|^(size|entries|hits|misses|evictions)$"
+)
+_IMMUTABLE = re.compile(
+    r"immutable|read.?only|(can ?not|can't|must not|may not|not)\s+(be\s+)?(chang|modif|updat|alter)|not (changeable|modifiable|updatable)", re.IGNORECASE
+)
+_NO_SUCH_CALL = (404, 405, 501)
+
+
+def check_name(name: str, option: str) -> str:
+    """A region's name as a user gave it; it must be able to stand in a URL."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise CachingError(f"{option}: {one_line(ascii(name), 60)} is not valid UTF-8") from None
+    if not name.strip() or name in (".", "..") or any(ord(character) < 32 for character in name) or len(name) > 512:
+        raise CachingError(f"{option}: {one_line(repr(name), 60)} can't be the name of a region")
+    return name
+
+
+def declared(regions: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[dict[str, Object], list[str], set[str]]:
+    """The option ``regions`` as objects by name, names that must be absent, and the protected names."""
+    present: dict[str, Object] = {}
+    absent: list[str] = []
+    protected: set[str] = set()
+    for given in regions:
+        name = check_name(given["name"], "regions")
+        if name in present or name in absent:
+            raise CachingError(f"regions: {name} is declared twice")
+        if given.get("protected"):
+            protected.add(name)
+        if given.get("state") == "absent":
+            absent.append(name)
+        else:
+            present[name] = _desired(name, given)
+    return present, absent, protected
+
+
+def _desired(name: str, given: t.Mapping[str, t.Any]) -> Object:
+    want: Object = {option: given[option] for option in FIELDS if given.get(option) is not None}
+    if "default_ttl" in want:
+        want["default_ttl"] = normal(want["default_ttl"], f"regions: default_ttl of {name}")
+    if want.get("max_size", 0) < 0:
+        raise CachingError(f"regions: max_size of {name} can't be negative ({want['max_size']})")
+    for field, value in (given.get("extra") or {}).items():
+        if field in _OPTIONS or field in _NAMES:
+            raise CachingError(f"regions: extra.{field} of {name}: use the option {_OPTIONS.get(field, 'name')}")
+        want[f"extra.{field}"] = value
+    return {field: canonical(KINDS.get(field, "any"), value) for field, value in want.items()}
+
+
+KINDS = {option: kind for option, (wire, kind) in FIELDS.items()}
+
+
+class Regions:
+    """The regions of a service, for the reconciler."""
+
+    kind = "region"
+
+    def __init__(
+        self, service: Service, *, protected: t.Collection[str] = (), purge_limit: int = 5, delete_limit: int = 0, recreate: bool = False,
+        declared_names: t.Collection[str] = (),
+    ) -> None:
+        self.service = service
+        self.concurrency = service.concurrency
+        self.fields: dict[str, str] = dict(KINDS)
+        self.protected = protected
+        self.purge_limit = purge_limit
+        self.delete_limit = delete_limit
+        self.recreate = recreate
+        self.declared_names = declared_names
+        self._patches = True
+
+    def read(self) -> dict[str, Object]:
+        found = {}
+        for answer in self.service.listing("list_regions", "regions"):
+            name = next((answer[key] for key in _NAMES if isinstance(answer.get(key), str)), None)
+            if name is None:
+                raise CachingError(f"the list of regions holds one without a name: {one_line(answer, 120)}")
+            found[name] = _parsed(answer)
+            self.fields.update({field: "any" for field in found[name] if field.startswith("extra.")})
+        return found
+
+    def guard(self, changes: list[Change]) -> None:
+        """Refuse before anything is changed (H14, F13)."""
+        for change in changes:
+            if change.name in self.protected:
+                self._guard_protected(change)
+        deletes = [change for change in changes if change.action == "delete"]
+        purged = [change.name for change in deletes if change.name not in self.declared_names]
+        if len(purged) > self.purge_limit:
+            raise CachingError(
+                f"purge would delete {len(purged)} regions that are not declared ({', '.join(purged[:8])}{', …' * (len(purged) > 8)}), "
+                f"more than purge_limit {self.purge_limit}; nothing was changed"
+            )
+        if self.delete_limit >= 0:
+            for change, size in zip(deletes, self.service.each(lambda change: self.size(change.name, change.have), deletes)):
+                self._guard_size(change.name, size, "deleting")
+
+    def _guard_protected(self, change: Change) -> None:
+        if change.action == "delete":
+            raise CachingError(f"region {change.name} is protected: it is never deleted; nothing was changed")
+        have, want = change.have.get("max_size"), change.want.get("max_size")
+        if isinstance(have, int) and isinstance(want, int) and 0 < want < have:
+            raise CachingError(f"region {change.name} is protected: max_size would shrink from {have} to {want}; nothing was changed")
+
+    def _guard_size(self, name: str, size: int | None, doing: str) -> None:
+        if size is None:
+            raise CachingError(
+                f"{doing} region {name}: the service does not tell how many entries it holds, so delete_limit {self.delete_limit} "
+                "can't be kept (-1 sets no limit); nothing was changed"
+            )
+        if size > self.delete_limit:
+            raise CachingError(f"{doing} region {name} would lose {size} entries, more than delete_limit {self.delete_limit}; nothing was changed")
+
+    def size(self, name: str, have: t.Mapping[str, t.Any]) -> int | None:
+        """How many entries a region holds: from the list, else from its statistics, else None."""
+        if isinstance(have.get("_size"), int):
+            return int(have["_size"])
+        try:
+            return size_of(self.service.call("region_stats", region=name).json())
+        except ApiError as error:
+            if error.status in _NO_SUCH_CALL:
+                return None
+            raise
+
+    def write(self, change: Change) -> bool:
+        if change.action == "create":
+            return self._create(change.name, change.want)
+        if change.action == "delete":
+            return self.service.call("delete_region", region=change.name, expect=(404,)).status == 202
+        try:
+            return self._update(change)
+        except ApiError as error:
+            if error.status not in (400, 409, 422) or not _IMMUTABLE.search(error.detail):
+                raise
+            if not self.recreate:
+                raise CachingError(
+                    f"{', '.join(change.fields)} can't change in place: {error.detail}. on_immutable: recreate deletes and creates the region"
+                ) from None
+        return self._recreate(change)
+
+    def _create(self, name: str, want: Object) -> bool:
+        return self.service.call("create_region", {"name": name, **_wire(want)}).status == 202
+
+    def _update(self, change: Change) -> bool:
+        """PATCH what differs; PUT only a whole object, as a PUT may reset what it is not told (H14)."""
+        kept = {field: value for field, value in change.have.items() if not field.startswith("_") and value is not None}
+        if self._patches and not kept.keys() <= change.want.keys():
+            part = _wire({field: change.want[field] for field in change.fields})
+            answer = self.service.call("update_region_admin", part, region=change.name, expect=_NO_SUCH_CALL, repeatable=True)
+            if answer.ok:
+                return answer.status == 202
+            self._patches = False
+        return self.service.call("update_region", _wire({**kept, **change.want}), region=change.name).status == 202
+
+    def _recreate(self, change: Change) -> bool:
+        if change.name in self.protected:
+            raise CachingError(f"region {change.name} is protected: it is never deleted, so it can't be recreated")
+        if self.delete_limit >= 0:
+            self._guard_size(change.name, self.size(change.name, change.have), "recreating")
+        old = {field: value for field, value in change.have.items() if not field.startswith("_") and value is not None}
+        self.service.call("delete_region", region=change.name, expect=(404,))
+        try:
+            return self._create(change.name, {**old, **change.want})
+        except CachingError as error:
+            try:
+                self._create(change.name, old)
+                back = "it was created again with its old settings"
+            except CachingError:
+                back = "it could not be created again with its old settings either: it is gone"
+            raise CachingError(f"recreating failed: {error.message}; {back}") from None
+
+
+def _parsed(answer: t.Mapping[str, t.Any]) -> Object:
+    """An object of the service in the options' words; ``_size`` and ``_memory`` are measured, not declared."""
+    entry: Object = {option: canonical(kind, answer.get(wire)) for option, (wire, kind) in FIELDS.items()}
+    entry.update({
+        f"extra.{field}": value for field, value in answer.items()
+        if field not in _OPTIONS and field not in _NAMES and field != "memoryUsage" and not _MEASURED.match(field)
+    })
+    return {**entry, "_size": size_of(answer), "_memory": answer.get("memoryUsage")}
+
+
+def size_of(answer: t.Any) -> int | None:
+    """The number of entries in a region's object or statistics, or None where it isn't told."""
+    if not isinstance(answer, dict):
+        return None
+    found = next((answer[key] for key in _SIZES if isinstance(answer.get(key), (int, float)) and not isinstance(answer[key], bool)), None)
+    if found is None and isinstance(answer.get("stats"), dict):
+        return size_of(answer["stats"])
+    return None if found is None or found < 0 else int(found)
+
+
+def _wire(want: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {FIELDS[field][0] if field in FIELDS else field.removeprefix("extra."): value for field, value in want.items()}
+
+
+def shown(name: str, entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A region as modules return it."""
+    result: dict[str, t.Any] = {"name": name, **{option: entry.get(option) for option in FIELDS}}
+    extra = {field.removeprefix("extra."): value for field, value in entry.items() if field.startswith("extra.")}
+    return {**result, "extra": extra, "size": entry.get("_size"), "memory_usage": entry.get("_memory")}

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Requests that must act once: a record in the store, so that the same id again repeats nothing.
+
+``requests/<id>/started`` is made by put-if-absent with a digest of the request, ``requests/<id>/part-<n>`` follows each
+part that is done, ``requests/<id>/finished`` holds the result. A started record that is older than its lease belongs to
+a run that died: the next one goes on after the parts that are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import typing as t
+
+from .._errors import CachingError, one_line
+from .._store import Entry, Store
+
+LEASE = 120.0
+KEPT = 30 * 86400.0
+_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$")
+
+
+class RequestRecord:
+    """The record of one request id."""
+
+    def __init__(self, store: Store, request_id: str, request: t.Any) -> None:
+        if not _ID.match(request_id):
+            raise CachingError(f"request_id: {one_line(repr(request_id), 60)} must be letters, digits and _ . : @ - (at most 128)")
+        self.store = store
+        self.id = request_id
+        self._folder = f"requests/{request_id}"
+        self._digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
+
+    def finished(self) -> dict[str, t.Any] | None:
+        """The result of an earlier run with this id, or None. The same id with another request is an error."""
+        started = self._read("started")
+        if started is not None and started.get("request") != self._digest:
+            raise CachingError(f"request_id: {self.id} was used for another request; nothing was changed")
+        return self._read("finished")
+
+    def start(self) -> list[dict[str, t.Any] | None]:
+        """Claim the id. Returns the parts that a run which died has finished, by number."""
+        self._forget_old()
+        content = json.dumps({"request": self._digest}).encode()
+        if not self.store.put_if_absent(f"{self._folder}/started", content):
+            idle = min((entry.age for entry in self._entries()), default=LEASE)
+            if idle < LEASE:
+                raise CachingError(
+                    f"request_id: another run works on {self.id} (last sign of it {idle:.0f} s ago); nothing was changed. "
+                    f"If that run has died, this one can go on in {LEASE - idle:.0f} s"
+                )
+            self.store.put(f"{self._folder}/started", content)
+        done = [entry.name for entry in self._entries() if "/part-" in entry.name]
+        parts: list[dict[str, t.Any] | None] = [None] * (1 + max((int(name.rpartition("-")[2]) for name in done), default=-1))
+        for name in done:
+            parts[int(name.rpartition("-")[2])] = self._read(name.rpartition("/")[2])
+        return parts
+
+    def part(self, number: int, result: dict[str, t.Any]) -> None:
+        self.store.put(f"{self._folder}/part-{number}", json.dumps(result).encode())
+
+    def finish(self, result: dict[str, t.Any]) -> None:
+        self.store.put(f"{self._folder}/finished", json.dumps(result).encode())
+
+    def _entries(self) -> list[Entry]:
+        return self.store.entries(self._folder)
+
+    def _read(self, name: str) -> dict[str, t.Any] | None:
+        content = self.store.get(f"{self._folder}/{name}")
+        try:
+            found = None if content is None else json.loads(content)
+        except ValueError:
+            found = ()
+        if found is not None and not isinstance(found, dict):
+            raise CachingError(f"request_id: the record {self._folder}/{name} in the store is damaged; delete it, or use a new id")
+        return found
+
+    def _forget_old(self) -> None:
+        ages: dict[str, list[Entry]] = {}
+        for entry in self.store.entries("requests"):
+            ages.setdefault(entry.name.split("/")[1], []).append(entry)
+        for entries in ages.values():
+            if min(entry.age for entry in entries) > KEPT:
+                for entry in sorted(entries, key=lambda entry: entry.name.endswith("/started")):
+                    self.store.delete(entry.name)
