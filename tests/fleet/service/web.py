@@ -1,0 +1,167 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a table of routes to an application: tokens, bodies, time kept, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .errors import ApiError, error_response
+from .meters import Meters
+from .redis_client import Redis
+from .settings import Settings
+from .storage import Storage
+
+BODY_LIMIT = 16 * 1024 * 1024
+ALLOWED = {"api": ("api", "admin"), "admin": ("admin",), "monitor": ("monitor", "admin")}
+log = logging.getLogger("caching-service")
+
+
+@dataclass(slots=True)
+class Service:
+    """All that a handler may need."""
+
+    settings: Settings
+    redis: Redis
+    storage: Storage
+    meters: Meters = field(default_factory=Meters)
+    draining: bool = False
+    pending: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def dialect(self, name: str) -> bool:
+        return name in self.settings.dialects
+
+    def later(self, work: Coroutine[Any, Any, Any]) -> Response:
+        """202 at once, the work itself 300 to 700 ms later: the dialect `accepted`."""
+
+        async def apply() -> None:
+            await asyncio.sleep(random.uniform(0.3, 0.7))
+            try:
+                await work
+            except ApiError as error:
+                log.warning("an accepted request was not applied: %s", error.message)
+
+        task = asyncio.create_task(apply())
+        self.pending.add(task)
+        task.add_done_callback(self.pending.discard)
+        return JSONResponse({"status": "ACCEPTED"}, status_code=202)
+
+
+Handler = Callable[[Service, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+    token: str  # api, admin, monitor, or empty: none is needed
+    handler: Handler
+    port: str = "data"  # data, management or both
+
+
+def text_of(request: Request, name: str) -> str:
+    """A part of the path, decoded; it may hold slashes (%2F), spaces and any letter."""
+    try:
+        return unquote(request.path_params[name], errors="strict")
+    except UnicodeDecodeError as error:
+        raise ApiError(400, f"The path's {name} is not UTF-8") from error
+
+
+async def body_of(request: Request) -> Any:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(415, f"Content-Type '{kind}' is not supported")
+    if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
+        raise ApiError(413, f"The request is larger than {BODY_LIMIT} bytes")
+    try:
+        return json.loads(await request.body())
+    except ValueError as error:
+        raise ApiError(400, f"JSON parse error: {error}") from error
+
+
+def _role(service: Service, request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    role = service.settings.tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+    if role is None:
+        raise ApiError(401, "Full authentication is required to access this resource")
+    return role
+
+
+def _endpoint(service: Service, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    allowed = ALLOWED.get(route.token, ())
+    counted = "/cache/" in route.path
+
+    async def endpoint(request: Request) -> Response:
+        began = time.perf_counter()
+        try:
+            if allowed and _role(service, request) not in allowed:
+                raise ApiError(403, "Access Denied")
+            response = await route.handler(service, request)
+        except ApiError as error:
+            response = error_response(request, error)
+        if counted:
+            timer = service.meters.requests[(route.method, str(response.status_code))]
+            timer.record(time.perf_counter() - began)
+        return response
+
+    return endpoint
+
+
+class RawPaths:
+    """Routes by the path as it was sent, so that %2F inside a name is no separator; handlers decode each part."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and b"%" in scope.get("raw_path", b""):
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await self.app(scope, receive, send)
+
+
+def application(service: Service, routes: Iterable[Route]) -> FastAPI:
+    app = FastAPI(title="Caching Service", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    for route in routes:
+        app.add_route(route.path, _endpoint(service, route), methods=[route.method], include_in_schema=False)
+    app.add_middleware(RawPaths)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        """Unknown paths and methods; who has no token learns nothing about them."""
+        assert isinstance(error, HTTPException)
+        try:
+            _role(service, request)
+        except ApiError as refusal:
+            return error_response(request, refusal)
+        if error.status_code != 405:
+            unknown = ApiError(error.status_code, f"No endpoint {request.method} {request.url.path}")
+            return error_response(request, unknown)
+        methods: set[str] = set()
+        for known in app.router.routes:
+            if known.matches(request.scope)[0] is not Match.NONE:
+                methods |= getattr(known, "methods", None) or set()
+        allow = {"Allow": ", ".join(sorted(methods))}
+        return error_response(request, ApiError(405, f"Method '{request.method}' is not supported"), allow)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(request, ApiError(500, "Internal Server Error"))
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, failed)
+    return app
