@@ -1,0 +1,89 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Form the Redis Cluster of the local fleet."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections.abc import Callable
+
+import redis
+
+from tests.fleet.local.layout import BUS_PORT, CLUSTER_SLOTS, NODES, PRIMARIES, REDIS_PORT, REPLICAS, Node
+from tests.fleet.local.processes import FleetError
+
+Clients = dict[str, redis.Redis]
+
+
+def connect(password: str) -> Clients:
+    return {
+        node.name: redis.Redis(node.host, REDIS_PORT, password=password, socket_timeout=3, decode_responses=True)
+        for node in NODES
+    }
+
+
+def wait(what: str, reached: Callable[[], bool], deadline: float) -> None:
+    while True:
+        try:
+            if reached():
+                return
+            seen = "not yet"
+        except redis.RedisError as error:
+            seen = str(error)
+        if time.monotonic() > deadline:
+            raise FleetError(f"{what}: {seen}")
+        time.sleep(0.02)
+
+
+def info(client: redis.Redis) -> dict[str, str]:
+    return {str(key): str(value) for key, value in client.execute_command("CLUSTER INFO").items()}
+
+
+def ready(client: redis.Redis) -> bool:
+    """The node sees the whole cluster, and has its data if it follows another."""
+    seen, role = info(client), client.info("replication")
+    complete = seen.get("cluster_state") == "ok" and seen.get("cluster_known_nodes") == str(len(NODES))
+    failing = seen.get("cluster_slots_pfail") != "0" or seen.get("cluster_slots_fail") != "0"
+    return complete and not failing and (role["role"] == "master" or role["master_link_status"] == "up")
+
+
+def all_ready(clients: Clients, deadline: float) -> None:
+    for node in NODES:
+        wait(f"{node.name} does not see the whole cluster", functools.partial(ready, clients[node.name]), deadline)
+
+
+def wait_until_whole(password: str, patience: float) -> None:
+    clients = connect(password)
+    try:
+        all_ready(clients, time.monotonic() + patience)
+    finally:
+        for client in clients.values():
+            client.close()
+
+
+def form(password: str, patience: float = 15.0) -> None:
+    deadline = time.monotonic() + patience
+    clients = connect(password)
+    try:
+        for node in NODES:
+            wait(f"{node.name} does not answer on {node.address}", clients[node.name].ping, deadline)
+        for epoch, (node, first) in enumerate(zip(PRIMARIES, range(0, CLUSTER_SLOTS, CLUSTER_SLOTS // 3 + 1)), 1):
+            last = min(first + CLUSTER_SLOTS // 3, CLUSTER_SLOTS - 1)
+            clients[node.name].execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
+            clients[node.name].execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        for node, other in itertools.combinations(NODES, 2):
+            clients[node.name].execute_command("CLUSTER MEET", other.host, REDIS_PORT, BUS_PORT)
+        ids = {name: str(client.execute_command("CLUSTER MYID")) for name, client in clients.items()}
+
+        def follow(node: Node) -> bool:
+            return bool(clients[node.name].execute_command("CLUSTER REPLICATE", ids[node.primary]))
+
+        for node in REPLICAS:
+            wait(f"{node.name} can't follow {node.primary}", functools.partial(follow, node), deadline)
+        all_ready(clients, deadline)
+    finally:
+        for client in clients.values():
+            client.close()

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write what others need to know of the fleet: an inventory for playbooks and `fleet.json` for tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from tests.fleet import paths
+from tests.fleet.local.layout import INSTANCES, NODES, SECRETS, State
+
+
+def facts(state: State) -> dict[str, t.Any]:
+    return {
+        "platform": "supervisor",
+        "service_url": INSTANCES[0].facts["url"],
+        "instances": [instance.facts for instance in INSTANCES],
+        "redis_nodes": [node.address for node in NODES],
+        "ca_path": str(state.ca),
+        "supervisor_config": str(state.supervisor_config),
+        "supervisorctl": str(Path(sys.executable).parent / "supervisorctl"),
+        "store_url": f"file://{state.store}",
+        "inventory": str(state.inventory),
+        "logs": str(state.logs),
+        "secrets": {name: str(state.secrets / name) for name in SECRETS},
+    }
+
+
+def inventory(state: State) -> dict[str, t.Any]:
+    """The local fleet as one host of the group caching_fleet."""
+    known = facts(state)
+    secret = {f"caching_{name}": f"{{{{ lookup('ansible.builtin.file', '{known['secrets'][name]}') }}}}"
+              for name in ("api_token", "admin_token", "monitor_token", "redis_password")}
+    host = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "caching_platform": known["platform"],
+        **{f"caching_{name}": known[name] for name in (
+            "service_url", "instances", "redis_nodes", "ca_path", "supervisor_config", "supervisorctl", "store_url")},
+        **secret,
+    }
+    return {"caching_fleet": {"hosts": {"local": host}}}
+
+
+def write_all(state: State) -> None:
+    paths.write(state.inventory, yaml.safe_dump(inventory(state), sort_keys=False, width=120))
+    paths.write(state.facts, json.dumps(facts(state), indent=2) + "\n")

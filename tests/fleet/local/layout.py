@@ -1,0 +1,123 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The local fleet on paper: addresses, names and files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fleet import paths
+
+# The first three numbers of every address; another one makes room for a second fleet (with a cache folder of its own).
+NETWORK = os.environ.get("EXALT_CACHING_NETWORK") or "127.0.0"
+REDIS_PORT = 6379
+BUS_PORT = 16379
+SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT = 8403, 8404, 8443
+CLUSTER_SLOTS = 16384
+SECRETS = (
+    "api_token", "admin_token", "monitor_token",
+    "redis_password", "redis_service_password", "redis_observer_password",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One Redis node; `primary` is the name of the node that it follows at the start."""
+
+    name: str
+    host: str
+    primary: str = ""
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{REDIS_PORT}"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process of the Caching Service."""
+
+    name: str
+    host: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "url": f"http://{self.host}:{SERVICE_PORT}",
+            "management_url": f"http://{self.host}:{MANAGEMENT_PORT}",
+            "tls_url": f"https://{self.host}:{TLS_PORT}",
+        }
+
+
+PRIMARIES = tuple(Node(f"redis-{n}", f"{NETWORK}.{20 + n}") for n in (1, 2, 3))
+REPLICAS = tuple(Node(f"redis-{n}", f"{NETWORK}.{20 + n}", f"redis-{n - 3}") for n in (4, 5, 6))
+NODES = PRIMARIES + REPLICAS
+INSTANCES = tuple(Instance(f"caching-service-{n}", f"{NETWORK}.{10 + n}") for n in (1, 2, 3))
+
+
+@dataclass(frozen=True)
+class State:
+    """The files of the fleet; all of them are under one folder that `down` removes."""
+
+    folder: Path
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    @property
+    def tls(self) -> Path:
+        return self.folder / "tls"
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def facts(self) -> Path:
+        return self.folder / "fleet.json"
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventory" / "hosts.yml"
+
+    @property
+    def supervisor_config(self) -> Path:
+        return self.folder / "supervisord.conf"
+
+    @property
+    def supervisor_pid(self) -> Path:
+        return self.folder / "supervisord.pid"
+
+    @property
+    def socket_note(self) -> Path:
+        """Says where the control socket is when the path inside the folder would be too long."""
+        return self.folder / "socket_folder"
+
+    @property
+    def socket(self) -> Path:
+        folder = Path(self.socket_note.read_text().strip()) if self.socket_note.exists() else self.folder
+        return folder / "supervisor.sock"
+
+    def work(self, name: str) -> Path:
+        """Working directory of one program."""
+        return self.folder / name
+
+    def secret(self, name: str) -> str:
+        return (self.secrets / name).read_text().strip()
+
+
+def state() -> State:
+    return State(paths.fleet_state("local"))

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pytest plugin: a test proves an operation only if a recorder saw the operation's calls while the test ran.
+
+A recorder (a recording proxy; later also a reader of audit logs) is registered with `register` for as long as it
+lives. It has two methods: `label(name)` puts a name on everything recorded from now on, and `records(name)` gives
+what was recorded under it, as mappings with `method`, `path`, `status` (and `tls` for a TLS listener).
+The plugin labels with the node id of the running test. It also puts the folders of tests into their order.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections import defaultdict
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from . import operations
+
+ORDER = ("gates", "unit", "contract", "integration", "faults", "benchmarks", "closing")
+# Within the gates the pure ones come first, the tools that start other programs after them.
+GATES_FIRST = ("test_rules.py", "test_operations_list.py")
+
+
+class Recorder(t.Protocol):
+    def label(self, name: str) -> t.Any: ...
+
+    def records(self, name: str) -> t.Sequence[t.Mapping[str, t.Any]]: ...
+
+
+class _State:
+    """What is shared between the fixtures that register recorders and the plugin."""
+
+    recorders: list[Recorder] = []
+    kept: list[t.Mapping[str, t.Any]] = []
+    running = ""
+
+
+def register(recorder: Recorder) -> None:
+    """From now on this recorder's requests count for the test that runs."""
+    _State.recorders.append(recorder)
+    if _State.running:
+        recorder.label(_State.running)
+
+
+def unregister(recorder: Recorder) -> None:
+    """Call it before a recorder is closed: what it saw in the running test is kept."""
+    if recorder in _State.recorders:
+        _State.recorders.remove(recorder)
+        keep(recorder)
+
+
+def keep(recorder: Recorder) -> None:
+    """Call it before a recorder forgets its records: what it saw in the running test still counts."""
+    if _State.running:
+        _State.kept.extend(recorder.records(_State.running))
+
+
+def _seen() -> tuple[list[t.Mapping[str, t.Any]], list[str]]:
+    """All records of the running test, and the recorders that could not be asked."""
+    records, broken = list(_State.kept), []
+    for recorder in list(_State.recorders):
+        try:
+            records.extend(recorder.records(_State.running))
+        except Exception as error:
+            broken.append(f"a recorder could not be asked: {type(error).__name__}: {error}")
+    return records, broken
+
+
+def _claims(item: pytest.Item, mark: str) -> list[str]:
+    return sorted({name for marker in item.iter_markers(mark) for name in marker.args})
+
+
+class Coverage:
+    """Collects which ids were proved by which tests in this run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.catalogue = operations.load()
+        self.proved: dict[str, set[str]] = defaultdict(set)
+        self.skipped: dict[str, set[str]] = defaultdict(set)
+        self.full = False
+
+    # ---- collection
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        root = self.config.rootpath
+
+        def rank(item: pytest.Item) -> tuple[int, int]:
+            parts = item.path.relative_to(root).parts if item.path.is_relative_to(root) else item.path.parts
+            place = next((ORDER.index(part) for part in parts if part in ORDER), len(ORDER) - 2)
+            name = item.path.name
+            return place, GATES_FIRST.index(name) if name in GATES_FIRST else len(GATES_FIRST)
+
+        items.sort(key=rank)
+        for item in items:
+            known = {"operation": set(self.catalogue.operations), "hazard": set(self.catalogue.hazards)}
+            for mark, names in known.items():
+                wrong = [name for name in _claims(item, mark) if name not in names]
+                if wrong:
+                    raise pytest.UsageError(f"{item.nodeid}: unknown {mark} {', '.join(wrong)}")
+        option = self.config.option
+        narrowed = (
+            option.keyword or option.markexpr or getattr(option, "lf", False) or getattr(option, "deselect", None)
+        )
+        here = {path for path in (root / "tests").rglob("test_*.py") if "output" not in path.parts}
+        self.full = not narrowed and here <= {item.path for item in items}
+
+    # ---- one test
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        _State.running = item.nodeid
+        _State.kept = []
+        for recorder in list(_State.recorders):
+            recorder.label(item.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        wanted, hazards = _claims(item, "operation"), _claims(item, "hazard")
+        if report.skipped:
+            for name in [*wanted, *hazards]:
+                self.skipped[name].add(item.nodeid)
+        if report.when != "call" or not report.passed or hasattr(report, "wasxfail") or not (wanted or hazards):
+            return report
+        records, broken = _seen()
+        unproved = []
+        for name in wanted:
+            missing = self.catalogue.operations[name].missing(records)
+            if missing:
+                unproved.append(f"{name} is claimed, but no recorder saw {', '.join(missing)} done in this test")
+            else:
+                self.proved[name].add(item.nodeid)
+        if unproved:
+            report.outcome = "failed"
+            report.longrepr = "\n".join([*unproved, *broken])
+            return report
+        for name in hazards:
+            self.proved[name].add(item.nodeid)
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        _State.kept = []
+
+    # ---- the run
+
+    def gaps(self) -> list[str]:
+        """Ids that are declared as done and were proved by no test of this run."""
+        return [name for name in self.catalogue.claimed if not self.proved.get(name)]
+
+    def write(self, path: Path) -> None:
+        """Write the observations, one list of tests for each proved id."""
+        tests = {
+            name: sorted({node.partition("[")[0] for node in nodes}) for name, nodes in sorted(self.proved.items())
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"full": self.full, "proved": tests}, indent=2) + "\n", encoding="utf-8")
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        chosen = self.config.getoption("operations_report")
+        ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+        if chosen:
+            self.write(Path(chosen))
+        elif self.full and ended and not self.config.option.collectonly:
+            self.write(self.config.rootpath / "build" / "operations.json")
+
+
+COVERAGE = pytest.StashKey[Coverage]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--operations-report",
+        help="write the observed operations here (default: build/operations.json after a full run)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[COVERAGE] = Coverage(config)
+    config.pluginmanager.register(config.stash[COVERAGE], "exalt-operations")
+
+
+@pytest.fixture(scope="session")
+def operation_coverage(request: pytest.FixtureRequest) -> Coverage:
+    """What the tests of this run have proved so far."""
+    return request.config.stash[COVERAGE]

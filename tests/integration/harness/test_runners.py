@@ -1,0 +1,87 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Positive controls of the two runners: success, failure, crash and check mode come back as what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness.modules import PACKAGE, parse, run_module
+from tests.harness.plays import play
+from tests.harness.targets import Fleet, Service
+
+REGION = {"regions": [{"name": "runner", "default_ttl": "PT1H"}]}
+PLAY = """
+- hosts: caching_fleet
+  gather_facts: false
+  tasks:
+    - name: A module
+      exalt.caching.cache_region:
+        service_url: "{{ url }}"
+        admin_token: "{{ caching_admin_token }}"
+        api_token: "{{ caching_api_token }}"
+        regions: []
+    - name: A change
+      ansible.builtin.set_fact:
+        planted: true
+      changed_when: true
+    - name: A statistic
+      ansible.builtin.set_stats:
+        data: {planted: [1]}
+    - name: A failure
+      ansible.builtin.fail:
+        msg: planted
+      when: fails | bool
+"""
+
+
+def test_check_mode_reaches_the_module(service: Callable[..., Service]) -> None:
+    target = service()
+    planned = run_module("cache_region", {**target.args, **REGION}, check=True)
+    assert planned["changed"] and planned.rc == 0 and target.proxy.writes() == []
+    done = run_module("cache_region", {**target.args, **REGION})
+    assert done["changed"] and len(target.proxy.writes()) == 1 and not done.crashed
+
+
+def test_a_failure_is_data() -> None:
+    result = run_module("cache_region", {"nonsense": 1})
+    assert result["failed"] and result.rc == 1 and not result.crashed
+    assert result["msg"].startswith("Unsupported parameters for (exalt.caching.cache_region) module: nonsense.")
+
+
+def test_a_crash_is_data() -> None:
+    result = run_module("no_such_module", {})
+    assert result["failed"] and result.crashed and f"No module named {PACKAGE}.no_such_module" in result["msg"]
+    assert parse('{"half": ', "Traceback\nValueError: planted", 1)["msg"] == "ValueError: planted"
+
+
+def test_the_environment_does_not_reach_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHING_SERVICE_URL", "http://127.0.0.1:9")
+    without = run_module("cache_info", {"subset": ["regions"]})
+    given = run_module("cache_info", {"subset": ["regions"], "retries": 0},
+                       env={"CACHING_SERVICE_URL": "http://127.0.0.1:9"})
+    assert "127.0.0.1:9" not in without["msg"] and "127.0.0.1:9" in given["msg"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_play_is_data(fleet: Fleet, tmp_path: Path, fails: bool) -> None:
+    book = tmp_path / "book.yml"
+    book.write_text(PLAY)
+    outcome = play(str(book), fleet.inventory, extra_vars={"fails": fails, "url": fleet.facts["service_url"]})
+    assert (outcome.rc, outcome.changed, outcome.failed) == (2 if fails else 0, 1, int(fails))
+    assert outcome.custom == {"planted": [1]}
+    assert "PLAY RECAP" in outcome.stdout and outcome.results("cache_region")[0]["changed"] is False
+    assert [task["state"] for task in outcome.tasks] == ["ok", "ok", "ok", "failed" if fails else "skipped"]
+    assert not fails or outcome.results("fail")[0]["msg"] == "planted"
+
+
+def test_a_plays_check_mode(fleet: Fleet, tmp_path: Path) -> None:
+    book = tmp_path / "book.yml"
+    book.write_text(PLAY)
+    outcome = play(str(book), fleet.inventory, check=True,
+                   extra_vars={"fails": False, "url": fleet.facts["service_url"]})
+    assert outcome.rc == 0 and outcome.hosts["local"]["failures"] == 0
