@@ -1,0 +1,231 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of operations, the plugin that counts proofs, and the generated page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import operations, operations_table
+
+PLANTED = """
+import pytest
+from tests.harness import coverage
+
+class Recorder:
+    def __init__(self, *calls):
+        self.calls, self.name, self.log = calls, "", []
+
+    def label(self, name):
+        self.name = name
+
+    def request(self):
+        self.log += [{"method": m, "path": p, "status": s, "label": self.name} for m, p, s in self.calls]
+
+    def records(self, name):
+        return [record for record in self.log if record["label"] == name]
+
+@pytest.fixture(scope="module")
+def deleting():
+    recorder = Recorder(("DELETE", "/api/v1/cache/regions/old%2Fnew?x=1", 204))
+    coverage.register(recorder)
+    yield recorder
+    coverage.unregister(recorder)
+
+@pytest.mark.operation("S031")
+def test_proves(deleting):
+    deleting.request()
+
+@pytest.mark.operation("S031")
+def test_claims_without_calling(deleting):
+    pass
+
+@pytest.mark.operation("S031")
+def test_calls_something_else():
+    recorder = Recorder(("DELETE", "/api/v1/cache/regions/a/clear", 204), ("GET", "/api/v1/cache/regions/a", 200))
+    coverage.register(recorder)
+    recorder.request()
+
+@pytest.mark.operation("S031")
+def test_was_refused():
+    recorder = Recorder(("DELETE", "/api/v1/cache/regions/a", 403))
+    coverage.register(recorder)
+    recorder.request()
+
+@pytest.mark.operation("S031")
+def test_proves_with_a_recorder_of_its_own():
+    recorder = Recorder(("DELETE", "/api/v1/cache/regions/a", 200))
+    coverage.register(recorder)
+    recorder.request()
+    coverage.unregister(recorder)
+
+@pytest.mark.operation("S031")
+def test_proves_though_the_recorder_forgets():
+    recorder = Recorder(("DELETE", "/api/v1/cache/regions/a", 200))
+    coverage.register(recorder)
+    recorder.request()
+    coverage.keep(recorder)
+    recorder.log = []
+
+@pytest.mark.operation("S031")
+def test_has_a_broken_recorder():
+    recorder = Recorder()
+    recorder.records = lambda name: 1 / 0
+    coverage.register(recorder)
+
+@pytest.mark.operation("S048")
+@pytest.mark.hazard("H16")
+def test_proves_data():
+    pass
+
+@pytest.mark.operation("S049")
+@pytest.mark.hazard("H22")
+def test_fails():
+    assert False
+
+@pytest.mark.operation("S001")
+def test_nothing_can_be_observed_yet():
+    pass
+
+@pytest.mark.operation("S027")
+@pytest.mark.skip(reason="elsewhere")
+def test_skipped():
+    pass
+"""
+
+
+def run_planted(
+    folder: Path, text: str, *names: str, more: tuple[str, ...] = ()
+) -> tuple[subprocess.CompletedProcess[str], dict[str, list[str]]]:
+    """Run planted test files with the plugin, in a project of their own."""
+    for name in names or ("test_planted.py",):
+        (folder / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "tests" / name).write_text(text, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    report = folder / "operations.json"
+    command = [sys.executable, "-m", "pytest", "-p", "tests.harness.coverage", "-p", "no:cacheprovider", "-rA"]
+    command += ["--import-mode=importlib", f"--operations-report={report}", *(more or ["tests"])]
+    environment = {**os.environ, "PYTHONPATH": str(operations.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=60, check=False)
+    return done, json.loads(report.read_text(encoding="utf-8"))["proved"] if report.exists() else {}
+
+
+def test_the_list_is_whole() -> None:
+    catalogue = operations.load()
+    assert list(catalogue.operations) == [f"S{number:03}" for number in range(1, 174)]
+    assert set(catalogue.hazards) >= {f"H{number:02}" for number in range(1, 63)}
+    requests = {(call.method, call.path) for entry in catalogue.operations.values() for call in entry.calls}
+    # 67 endpoints, the TLS one like the plain one, the two flags by name, two outbound requests
+    assert len(requests) == 67 - 1 + 1 + 2
+
+
+def test_only_what_was_seen_counts(tmp_path: Path) -> None:
+    done, proved = run_planted(tmp_path, PLANTED)
+    verdicts = {name: verdict for verdict, name in re.findall(r"^(PASSED|FAILED) \S+::(\w+)", done.stdout, re.M)}
+    assert verdicts == {
+        "test_proves": "PASSED",
+        "test_claims_without_calling": "FAILED",
+        "test_calls_something_else": "FAILED",
+        "test_was_refused": "FAILED",
+        "test_proves_with_a_recorder_of_its_own": "PASSED",
+        "test_proves_though_the_recorder_forgets": "PASSED",
+        "test_has_a_broken_recorder": "FAILED",
+        "test_proves_data": "PASSED",
+        "test_fails": "FAILED",
+        "test_nothing_can_be_observed_yet": "FAILED",
+    }, done.stdout
+    assert "S031 is claimed, but no recorder saw DELETE /api/v1/cache/regions/{region} done in this test" in done.stdout
+    assert "a recorder could not be asked: ZeroDivisionError" in done.stdout
+    place = "tests/test_planted.py::"
+    assert proved == {
+        "S031": [
+            place + "test_proves",
+            place + "test_proves_though_the_recorder_forgets",
+            place + "test_proves_with_a_recorder_of_its_own",
+        ],
+        "S048": [place + "test_proves_data"],
+        "H16": [place + "test_proves_data"],
+    }
+
+
+FOLDERS = ("closing", "contract", "faults", "gates", "integration/redis", "unit")
+ASKS = """
+def test_it(operation_coverage):
+    print("gaps", len(operation_coverage.gaps()), "full", operation_coverage.full)
+"""
+
+
+def test_folders_run_from_fast_to_slow_and_a_part_is_no_full_run(tmp_path: Path) -> None:
+    names = [f"{folder}/test_it.py" for folder in FOLDERS]
+    done, _proved = run_planted(tmp_path, ASKS, *names, "gates/test_rules.py", more=("-v", "tests"))
+    order = re.findall(r"^tests/(\S+)/test_(\w+)\.py::", done.stdout, re.M)[: len(names) + 1]
+    assert order == [
+        ("gates", "rules"),
+        ("gates", "it"),
+        ("unit", "it"),
+        ("contract", "it"),
+        ("integration/redis", "it"),
+        ("faults", "it"),
+        ("closing", "it"),
+    ]
+    claimed = len(operations.load().claimed)
+    assert claimed and done.stdout.count(f"gaps {claimed} full True") == len(names) + 1
+    for part in (
+        ("tests/unit",),
+        ("tests", "-k", "test_it"),
+        ("tests", "--deselect", "tests/unit/test_it.py::test_it"),
+    ):
+        done, _proved = run_planted(tmp_path, ASKS, *names, more=part)
+        assert "full False" in done.stdout and "full True" not in done.stdout, part
+
+
+def test_an_unknown_id_is_an_error(tmp_path: Path) -> None:
+    done, _proved = run_planted(tmp_path, 'import pytest\n@pytest.mark.operation("S999")\ndef test_it(): pass\n')
+    assert done.returncode != 0
+    assert "unknown operation S999" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/api/v1/cache/regions/a", True),
+        ("/api/v1/cache/regions/a%2Fb?force=true", True),
+        ("/api/v1/cache/regions/a/clear", False),
+        ("/api/v1/cache/regions/", False),
+        ("/x/api/v1/cache/regions/a", False),
+    ],
+)
+def test_path_templates(path: str, seen: bool) -> None:
+    call = operations.Call("DELETE", "/api/v1/cache/regions/{region}", 8403)
+    assert call.seen_in([{"method": "delete", "path": path, "status": 200}]) is seen
+
+
+def test_a_plain_request_is_no_proof_for_tls() -> None:
+    call = operations.Call("GET", "/actuator/health", 8443)
+    record = {"method": "GET", "path": "/actuator/health", "status": 200}
+    assert not call.seen_in([record])
+    assert call.seen_in([{**record, "tls": True}])
+
+
+def test_the_page_lists_every_id_and_its_proofs() -> None:
+    page = operations_table.render(operations.load(), {"S031": ["tests/integration/test_x.py::test_y"]})
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
+    assert set(rows) - {"id"} == {*operations.load().operations, *operations.load().hazards}
+    assert "`integration/test_x.py::test_y`" in rows["S031"]
+    assert "Proved now: 1 of 173 operations" in page
+
+
+def test_proofs_named_in_the_docs_exist() -> None:
+    page = operations.ROOT / "docs" / "operations.md"
+    for file, name in set(re.findall(r"`(\S+\.py)::(?:\w+::)*(\w+)`", page.read_text(encoding="utf-8"))):
+        source = operations.ROOT / "tests" / file
+        assert source.exists() and f"def {name}(" in source.read_text(encoding="utf-8"), f"{file}::{name}: make docs"
