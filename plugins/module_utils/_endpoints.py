@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 
 from ._errors import CachingError, one_line
@@ -76,9 +77,11 @@ def _checked(name: str, part: str, value: t.Any) -> str:
     text = str(value).strip()
     if part == "method" and text.upper() in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
         return text.upper()
-    if part == "path" and text.startswith("/") and text.isprintable() and " " not in text:
+    places = re.findall(r"\{\w+\}", ENDPOINTS[name].path)
+    fits = sorted(re.findall(r"\{[^{}]*\}", text)) == sorted(places) and text.count("{") == text.count("}") == len(places)
+    if part == "path" and text.startswith("/") and text.isprintable() and " " not in text and fits:
         return text
     if part == "token" and text.lower() in ROLES:
         return text.lower()
-    allowed = {"method": "an HTTP method", "path": "a path that begins with /", "token": "one of " + ", ".join(ROLES)}
+    allowed = {"method": "an HTTP method", "path": "a path that begins with /" + "".join(f" and holds {place}" for place in places), "token": "one of " + ", ".join(ROLES)}
     raise CachingError(f"endpoints: {part} of {name} must be {allowed[part]}, not {one_line(text, 60)!r}")

@@ -270,9 +270,10 @@ def _unreachable(method: str, url: str, error: Exception, timeout: float) -> Unr
         )
     if isinstance(error, urllib3_errors.SSLError) or isinstance(cause, ssl.SSLError):
         return Unreachable(f"{where}: no TLS connection ({one_line(cause, 120)}); is it http instead of https?", sent=False, passing=False)
-    if isinstance(error, urllib3_errors.ConnectTimeoutError):
+    timed_out = not isinstance(error, urllib3_errors.NewConnectionError)  # a kind of time-out to urllib3
+    if timed_out and isinstance(error, urllib3_errors.ConnectTimeoutError):
         return Unreachable(f"{where}: no connection within {timeout:g} s", sent=False)
-    if isinstance(error, (urllib3_errors.TimeoutError, TimeoutError, _TooSlow)):
+    if timed_out and isinstance(error, (urllib3_errors.TimeoutError, TimeoutError, _TooSlow)):
         return Unreachable(f"{where}: no complete answer within {timeout:g} s")
     if isinstance(error, urllib3_errors.IncompleteRead) or isinstance(cause, urllib3_errors.IncompleteRead):
         return Unreachable(f"{where}: the connection ended in the middle of the answer")

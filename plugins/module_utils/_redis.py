@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ try:
     from redis.cluster import ClusterNode, RedisCluster
 
     REDIS_ERROR = None
+    _ERRORS: tuple[type[Exception], ...] = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 except ImportError:
     REDIS_ERROR = traceback.format_exc()
 
@@ -43,6 +45,9 @@ class Redis:
             "socket_timeout": timeout, "socket_connect_timeout": timeout,
         }
         if params.get("redis_tls"):
+            for option in ("redis_ca_path", "redis_client_cert", "redis_client_key"):
+                if params.get(option) and not os.path.exists(params[option]):
+                    raise CachingError(f"{option}: there is no file {params[option]} on the host where this module runs")
             self._options.update({
                 "ssl": True, "ssl_ca_certs": params.get("redis_ca_path"),
                 "ssl_certfile": params.get("redis_client_cert"), "ssl_keyfile": params.get("redis_client_key"),
@@ -59,7 +64,7 @@ class Redis:
                     startup_nodes=[ClusterNode(host, port) for host, port in self.seeds],
                     address_remap=lambda address: self._moved.get(address, address), require_full_coverage=False, **self._options,
                 )
-            except (redis.RedisError, OSError, ValueError) as error:
+            except (*_ERRORS, ValueError) as error:
                 raise self._refusal(error) from None
         return self._cluster
 
@@ -128,7 +133,7 @@ class Redis:
         where = ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
         text = one_line(error, 200)
         lower = text.lower()
-        if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower:
+        if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower or "already authenticated" in lower:
             return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")
         if "noperm" in lower:
             return CachingError(f"Redis at {where}: the user may not do this: {text}")
@@ -147,7 +152,7 @@ class _Errors:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and isinstance(error, (redis.RedisError, OSError)):
+        if error is not None and isinstance(error, _ERRORS):
             raise self._refusal(error) from None
 
 

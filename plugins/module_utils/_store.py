@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from ._errors import CachingError, one_line
 
-_PART = re.compile(r"^[A-Za-z0-9_@+=,.:-][A-Za-z0-9_@+=,.: -]*$")
+_PART = re.compile(r"[A-Za-z0-9_@+=,.:-][A-Za-z0-9_@+=,.: -]*")
 
 
 class Entry(t.NamedTuple):
@@ -41,10 +41,13 @@ class Store(t.Protocol):
 def open_store(params: t.Mapping[str, t.Any]) -> Store:
     """The store behind the options of the fragment ``store``."""
     url = params.get("store_url") or ""
-    parts = urlsplit(url)
     if not url:
         raise CachingError("store_url: give a store, such as file:///var/lib/exalt-caching")
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and len(parts.path) > 1:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and len(parts.path) > 1 and "\0" not in unquote(parts.path):
         return Directory(unquote(parts.path))
     raise CachingError(f"store_url: {one_line(repr(url.rsplit('@', 1)[-1]), 80)} is not a store; use file:///directory")
 
@@ -134,7 +137,7 @@ class Directory:
 
     def _path(self, name: str) -> str:
         parts = name.split("/")
-        if not all(_PART.match(part) and part not in (".", "..") and not part.startswith(".tmp-") for part in parts):
+        if not all(_PART.fullmatch(part) and part not in (".", "..") and not part.startswith(".tmp-") for part in parts):
             raise CachingError(f"{one_line(repr(name), 80)} can't be the name of an object in the store")
         return os.path.join(self.root, *parts)
 

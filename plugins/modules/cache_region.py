@@ -165,6 +165,7 @@ requests:
 
 from ansible_collections.exalt.caching.plugins.module_utils._arguments import spec
 from ansible_collections.exalt.caching.plugins.module_utils._duration import parse
+from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._reconcile import Wanted, reconcile
 from ansible_collections.exalt.caching.plugins.module_utils._resources import regions
 from ansible_collections.exalt.caching.plugins.module_utils._run import main as run_main
@@ -186,6 +187,8 @@ REGION = {
 
 def work(run):
     params = run.params
+    if params["purge_limit"] < 0 or params["delete_limit"] < -1:
+        raise CachingError("purge_limit can't be negative, and delete_limit only -1 (no limit)")
     present, absent, protected = regions.declared(params["regions"])
     resource = regions.Regions(
         run.service, protected=protected, declared_names={*present, *absent}, purge_limit=params["purge_limit"],

@@ -20,14 +20,14 @@ from .._store import Entry, Store
 
 LEASE = 120.0
 KEPT = 30 * 86400.0
-_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}")
 
 
 class RequestRecord:
     """The record of one request id."""
 
     def __init__(self, store: Store, request_id: str, request: t.Any) -> None:
-        if not _ID.match(request_id):
+        if not _ID.fullmatch(request_id):
             raise CachingError(f"request_id: {one_line(repr(request_id), 60)} must be letters, digits and _ . : @ - (at most 128)")
         self.store = store
         self.id = request_id
@@ -53,11 +53,15 @@ class RequestRecord:
                     f"If that run has died, this one can go on in {LEASE - idle:.0f} s"
                 )
             self.store.put(f"{self._folder}/started", content)
-        done = [entry.name for entry in self._entries() if "/part-" in entry.name]
-        parts: list[dict[str, t.Any] | None] = [None] * (1 + max((int(name.rpartition("-")[2]) for name in done), default=-1))
-        for name in done:
-            parts[int(name.rpartition("-")[2])] = self._read(name.rpartition("/")[2])
-        return parts
+        done = {}
+        for entry in self._entries():
+            name = entry.name.rpartition("/")[2]
+            if name.startswith("part-"):
+                number = name.removeprefix("part-")
+                if not (number.isascii() and number.isdigit()):
+                    raise self._damaged(name)
+                done[int(number)] = self._read(name)
+        return [done.get(number) for number in range(1 + max(done, default=-1))]
 
     def part(self, number: int, result: dict[str, t.Any]) -> None:
         self.store.put(f"{self._folder}/part-{number}", json.dumps(result).encode())
@@ -75,8 +79,11 @@ class RequestRecord:
         except ValueError:
             found = ()
         if found is not None and not isinstance(found, dict):
-            raise CachingError(f"request_id: the record {self._folder}/{name} in the store is damaged; delete it, or use a new id")
+            raise self._damaged(name)
         return found
+
+    def _damaged(self, name: str) -> CachingError:
+        return CachingError(f"request_id: the record {self._folder}/{name} in the store is damaged; delete it, or use a new id")
 
     def _forget_old(self) -> None:
         ages: dict[str, list[Entry]] = {}

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.harness import process
 from tests.harness.modules import PACKAGE, parse, run_module
 from tests.harness.plays import play
 from tests.harness.targets import Fleet, Service
+from tests.harness.warm import Parent
 
 REGION = {"regions": [{"name": "runner", "default_ttl": "PT1H"}]}
 PLAY = """
@@ -57,6 +60,48 @@ def test_a_crash_is_data() -> None:
     result = run_module("no_such_module", {})
     assert result["failed"] and result.crashed and f"No module named {PACKAGE}.no_such_module" in result["msg"]
     assert parse('{"half": ', "Traceback\nValueError: planted", 1)["msg"] == "ValueError: planted"
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_run_that_does_not_end_is_killed(service: Callable[..., Service], warm: bool) -> None:
+    target = service()
+    target.proxy.break_with({"freeze": True})
+    result = run_module("cache_region", {**target.args, "timeout": 60, "regions": []}, timeout=2, warm=warm)
+    assert result["failed"] and result.crashed and (result.rc, result.stderr) == (-9, "no end after 2 s")
+    assert result.seconds < 10
+
+
+def test_both_ways_of_running_are_the_same(service: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = service()
+    monkeypatch.chdir(tmp_path)
+    many = {"regions": [{"name": f"r{number:05}", "max_size": 1, "extra": {"note": "x" * 80}} for number in range(2000)]}
+    tries = [
+        ("cache_region", {**target.args, **REGION}, True), ("cache_region", {**target.args, **many}, True),
+        ("cache_region", {"nonsense": 1}, False), ("cache_region", {**target.args, "service_url": "http://127.0.0.1:9"}, False),
+        ("cache_region", {**target.args, "store_url": "é\n\0"}, False), ("cache_info", {**target.args, "subset": ["regions"]}, False),
+    ]
+    for name, args, check in tries:
+        plain, warm = (run_module(name, args, check, warm=way) for way in (False, True))
+        assert (plain.rc, plain.stdout, plain.stderr, plain.crashed) == (warm.rc, warm.stdout, warm.stderr, warm.crashed)
+        assert plain == warm
+    crashed = [run_module("no_such_module", {}, warm=way) for way in (False, True)]
+    assert [(one.rc, one.stdout, one.crashed, one["msg"].partition(": ")[2]) for one in crashed] == [
+        (1, "", True, f"No module named {PACKAGE}.no_such_module")] * 2
+
+
+def test_a_warm_run_loads_the_collection_itself(tmp_path: Path) -> None:
+    """Edits count, nothing is left from one run to the next, and an interpreter with another start is not shared."""
+    environment = {**process.environment(), "PYTHONPATH": str(tmp_path)}
+    parent = Parent(environment)
+    for text in ("one", "other"):
+        (tmp_path / "planted.py").write_text(
+            f"import json, sys, redis\nredis.planted = [hasattr(redis, 'planted'), '{text}', input(), __name__]\n"
+            "print(json.dumps([*redis.planted, [name for name in sys.modules if name.startswith('ansible_collections')]]))")
+        code, out, _err = parent.run("planted", b"given", environment, 10)
+        assert (code, json.loads(out)) == (0, [False, text, "given", "__main__", []])
+    parent.socket.close()
+    assert parent.process.wait(5) == 0
+    assert Parent.fitting(process.environment()) and not Parent.fitting(environment)
 
 
 def test_the_environment_does_not_reach_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
