@@ -52,7 +52,7 @@ def test_gets_are_counted_by_region_and_result(api: Api) -> None:
 
 def test_requests_are_counted_and_timed(api: Api) -> None:
     number, total = (value(api, "cache.requests", statistic) for statistic in ("COUNT", "TOTAL_TIME"))
-    for _ in range(5):
+    for _round in range(5):
         api.regions()
     assert value(api, "cache.requests", "COUNT") == number + 5
     assert total < value(api, "cache.requests", "TOTAL_TIME") < total + 5

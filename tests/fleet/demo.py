@@ -48,7 +48,7 @@ def site() -> tuple[int, float]:
 
 
 def table(rows: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in rows)
+    width = max(len(name) for name, _text in rows)
     print("\n" + "-" * 78)
     for name, text in rows:
         print(f"  {name:<{width}}  {text}")

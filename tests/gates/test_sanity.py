@@ -49,5 +49,5 @@ def test_sanity_passes_in_full(tools: Tools) -> None:
     assert len(tests) >= AT_LEAST or version.parse(release.__version__) < version.parse("2.21"), listed
     out = tools.run("ansible-test", "sanity", "--venv", "--python", python, "--color", "no", timeout=900)
     ran = set(re.findall(r"^Running sanity test \"([\w-]+)\"", out, re.M))
-    skipped = re.findall(r"^WARNING: Skipping sanity test .*$", out, re.M)
+    skipped = re.findall(r"^WARNING: (?:Skipping sanity test|Required program) .*$", out, re.M)
     assert ran >= tests and not skipped, f"did not run: {sorted(tests - ran)}\n" + "\n".join(skipped)

@@ -50,7 +50,7 @@ async def read(reader: asyncio.StreamReader, answer_to: str = "") -> Message | N
             raise ConnectionResetError("the head was cut") from error
         return None
     lines = head[:-4].decode("latin-1").split("\r\n")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    headers = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines[1:])}
     message = Message(lines[0], headers, head, closes=headers.get("connection", "").lower() == "close")
     status = int(lines[0].split(" ")[1]) if answer_to else 0
     try:

@@ -105,7 +105,7 @@ class Proxy:
                   reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Pass one request on; False when the connection ends with it."""
         method, target, _version = request.start.split(" ")
-        path, _, query = target.partition("?")
+        path, _mark, query = target.partition("?")
         rule = faults.first_that_applies(self.rules, method, path)
         started = time.monotonic()
         record: dict[str, t.Any] = {
@@ -159,7 +159,7 @@ class Proxy:
     async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while request := await messages.read(reader):
             method, target, _version = request.start.split(" ")
-            path, _, query = target.partition("?")
+            path, _mark, query = target.partition("?")
             try:
                 status, result = 200, self.command(method, path, query, json.loads(request.body or b"null"))
             except (ValueError, KeyError, TypeError) as error:
@@ -170,7 +170,7 @@ class Proxy:
 
 
 async def listen(handler: t.Any, address: str, tls: ssl.SSLContext | None = None) -> tuple[asyncio.Server, str]:
-    host, _, port = address.rpartition(":")
+    host, _colon, port = address.rpartition(":")
     server = await asyncio.start_server(handler, host, int(port), ssl=tls, limit=messages.LIMIT)
     bound = server.sockets[0].getsockname()
     return server, f"{'https' if tls else 'http'}://{bound[0]}:{bound[1]}"

@@ -51,7 +51,7 @@ class Fleet:
         """A client of the cluster; users are default, caching-service and observer (read-only)."""
         secret = {"default": "redis_password", "caching-service": "redis_service_password",
                   "observer": "redis_observer_password"}[user]
-        host, _, port = self.facts["redis_nodes"][0].partition(":")
+        host, _colon, port = self.facts["redis_nodes"][0].partition(":")
         return redis.RedisCluster(host=host, port=int(port), username=user, password=self.state.secret(secret),
                                   decode_responses=True)
 

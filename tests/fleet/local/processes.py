@@ -51,7 +51,7 @@ def listener(host: str, port: int) -> str:
         for process in _processes():
             with contextlib.suppress(OSError):
                 if any(os.readlink(file) in links for file in (process / "fd").iterdir()):
-                    program, _, arguments = command_of(int(process.name)).partition(" ")
+                    program, _space, arguments = command_of(int(process.name)).partition(" ")
                     return f" (process {process.name}: {f'{os.path.basename(program)} {arguments}'.strip()[:80]})"
     return ""
 

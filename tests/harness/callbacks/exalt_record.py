@@ -31,6 +31,7 @@ class CallbackModule(CallbackBase):
 
     def _task(self, state, result, **more) -> None:
         outcome = json.loads(self._dump_results(result.result, keep_invocation=False))
+        outcome.update({key: value for key, value in result.result.items() if key == "diff"})  # which the dump leaves out
         self._line(kind="task", state=state, host=result.host.get_name(), task=result.task.get_name().strip(),
                    action=result.task.resolved_action or result.task.action, result=outcome, **more)
 

@@ -62,7 +62,7 @@ def test_records_carry_the_label_and_the_query(plain: Service, request: pytest.F
 
 def test_connections_are_kept(plain: Service) -> None:
     with urllib3.PoolManager(retries=False) as pool:
-        for _ in range(5):
+        for _round in range(5):
             pool.request("GET", plain.url + "/actuator/health")
     assert len({record["connection"] for record in plain.proxy.records()}) == 1
 
@@ -111,9 +111,9 @@ def test_an_answer_is_lost_after_the_work_was_done(plain: Service) -> None:
 
 def test_probability_is_the_same_for_the_same_seed(plain: Service) -> None:
     runs = []
-    for _ in range(2):
+    for _round in range(2):
         plain.proxy.break_with({"status": 503, "probability": 0.5, "seed": 7})
-        runs.append([call(plain, "GET").status for _ in range(12)])
+        runs.append([call(plain, "GET").status for _round in range(12)])
     assert runs[0] == runs[1] and set(runs[0]) == {200, 503}
 
 
@@ -134,7 +134,7 @@ def test_the_fleet_is_seen_on_every_port(proxies: FleetProxy) -> None:
         for instance in proxies.instances:
             assert pool.request("GET", instance["management_url"] + "/actuator/health").status == 200
             assert pool.request("GET", instance["tls_url"] + "/actuator/health").status == 200
-        for _ in range(3):
+        for _round in range(3):
             pool.request("GET", proxies.proxy.url + "/actuator/health")
     records = proxies.proxy.records()
     assert [record["tls"] for record in records] == [False, True] * 3 + [False] * 3

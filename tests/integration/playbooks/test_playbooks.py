@@ -39,7 +39,7 @@ def test_site_twice_and_in_check_mode(inventory, proxies) -> None:
     check = play("site", inventory, check=True, extra_vars=wanted)
     assert check.rc == 0 and check.changed == 1, check.stdout
     assert proxies.proxy.writes() == [], "check mode wrote"
-    first = play("site", inventory, extra_vars=wanted)
+    first = play("site", inventory, "--diff", extra_vars=wanted)
     assert first.rc == 0 and first.changed == 1, first.stdout
     assert check.results("cache_region")[0]["diff"] == first.results("cache_region")[0]["diff"]
     (record,) = first.custom["exalt_caching_run"]
