@@ -69,7 +69,8 @@ def table(overrides: t.Mapping[str, t.Any] | None) -> dict[str, Endpoint]:
         known = find(str(name))
         if not isinstance(override, dict) or not override or not set(override) <= {"method", "path", "token"}:
             raise CachingError(f"endpoints: {one_line(name, 60)} takes method, path and token, as in {{path: /v2/regions}}")
-        result[known] = Endpoint(**{**result[known]._asdict(), **{part: _checked(known, part, value) for part, value in override.items()}})
+        parts = {part: _checked(known, part, value) for part, value in override.items()}
+        result[known] = Endpoint(**{**result[known]._asdict(), **parts})
     return result
 
 
@@ -83,5 +84,6 @@ def _checked(name: str, part: str, value: t.Any) -> str:
         return text
     if part == "token" and text.lower() in ROLES:
         return text.lower()
-    allowed = {"method": "an HTTP method", "path": "a path that begins with /" + "".join(f" and holds {place}" for place in places), "token": "one of " + ", ".join(ROLES)}
+    held = "".join(f" and holds {place}" for place in places)
+    allowed = {"method": "an HTTP method", "path": "a path that begins with /" + held, "token": "one of " + ", ".join(ROLES)}
     raise CachingError(f"endpoints: {part} of {name} must be {allowed[part]}, not {one_line(text, 60)!r}")
