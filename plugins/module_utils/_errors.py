@@ -16,7 +16,12 @@ _TEXTS = ("message", "detail", "error_description", "title", "error", "reason", 
 
 
 class CachingError(Exception):
-    """Something that the user has to know. ``results`` are returned by the module beside the message."""
+    """Something that the user has to know. ``results`` are returned by the module beside the message.
+
+    ``may_have_acted``: whether the service may have done what was asked all the same.
+    """
+
+    may_have_acted = True
 
     def __init__(self, message: str, **results: t.Any) -> None:
         super().__init__(message)
@@ -34,6 +39,7 @@ class Unreachable(CachingError):
         super().__init__(message)
         self.sent = sent
         self.passing = passing
+        self.may_have_acted = sent
 
 
 class ApiError(CachingError):
@@ -43,6 +49,7 @@ class ApiError(CachingError):
         super().__init__(message)
         self.status = status
         self.detail = detail
+        self.may_have_acted = status >= 500 or status in (408, 429)
 
 
 def one_line(text: object, limit: int = 300) -> str:

@@ -76,11 +76,11 @@ def reconcile(run: Mode, resource: Resource, wanted: Wanted, wait_timeout: float
         objects = {**have, **{change.name: change.after for change in changes if change.name not in gone}}
         kept = {name: entry for name, entry in objects.items() if name not in gone}
         return {**result, "summary": _summary(changes, unchanged), "objects": kept}
-    errors, later = _write(resource, changes)
+    errors, doubtful, later = _write(resource, changes)
     try:
         have, open_changes = _settle(resource, changes, wait_timeout if later else _GRACE)
     except CachingError as error:
-        raise _unproved(resource, changes, errors, error) from None
+        raise _unproved(resource, changes, errors, doubtful, error) from None
     if open_changes:
         raise _failure(resource, changes, open_changes, errors, unchanged, have)
     return {**result, "summary": _summary(changes, unchanged), "objects": have}
@@ -114,9 +114,13 @@ def _hidden(resource: Resource, have: dict[str, Object], wanted: Wanted) -> list
     return sorted(declared - _shown(resource, have))
 
 
-def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], bool]:
-    """Errors by name, and whether any write is applied later. When nobody answers any more, the rest is not tried."""
+def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], set[str], bool]:
+    """Errors by name, those of them that may have been done all the same, and whether any write is applied later.
+
+    When nobody answers any more, the rest is not tried.
+    """
     errors: dict[str, str] = {}
+    doubtful: set[str] = set()
     fatal: list[str] = []
 
     def work(change: Change) -> bool:
@@ -127,13 +131,15 @@ def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], b
             return resource.write(change)
         except CachingError as error:
             errors[change.name] = error.message
+            if error.may_have_acted:
+                doubtful.add(change.name)
             if isinstance(error, ApiError) and error.status in (401, 403) or isinstance(error, Unreachable) and not error.passing:
                 fatal.append(change.name)
             return False
 
     order = sorted(changes, key=lambda change: change.action == "delete")
     with ThreadPoolExecutor(min(resource.concurrency, len(order))) as threads:
-        return errors, any(list(threads.map(work, order)))
+        return errors, doubtful, any(list(threads.map(work, order)))
 
 
 def _settle(resource: Resource, changes: list[Change], timeout: float) -> tuple[dict[str, Object], dict[str, str]]:
@@ -209,12 +215,13 @@ def _touched(resource: Resource, change: Change, now: dict[str, Object]) -> bool
     return change.action == "create" or any(entry.get(field) != change.have.get(field) for field in resource.fields)
 
 
-def _unproved(resource: Resource, changes: list[Change], errors: dict[str, str], error: CachingError) -> CachingError:
-    """Reading back failed: nothing is proved, and what was acknowledged is told as just that."""
+def _unproved(resource: Resource, changes: list[Change], errors: dict[str, str], doubtful: set[str], error: CachingError) -> CachingError:
+    """Reading back failed: nothing is proved. What was acknowledged, and what may have been done, is told as just that."""
     acknowledged = [change for change in changes if change.name not in errors]
     failures = [{"name": name, "error": text} for name, text in errors.items()]
+    doubt = f" and {len(doubtful)} may have been made without an answer" if doubtful else ""
     return CachingError(
-        f"{len(acknowledged)} of {len(changes)} changes to {resource.kind}s were acknowledged, but reading back failed: {error.message}. "
+        f"{len(acknowledged)} of {len(changes)} changes to {resource.kind}s were acknowledged{doubt}, but reading back failed: {error.message}. "
         "A second run shows what is left and does it",
-        changed=bool(acknowledged), diff=_diff(resource, acknowledged), summary=_summary(acknowledged, []), failures=failures,
+        changed=bool(acknowledged or doubtful), diff=_diff(resource, acknowledged), summary=_summary(acknowledged, []), failures=failures,
     )

@@ -21,6 +21,7 @@ try:
 
     REDIS_ERROR = None
     _ERRORS: tuple[type[Exception], ...] = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+    _CONNECT_ERRORS: tuple[type[Exception], ...] = (*_ERRORS, ValueError)
 except ImportError:
     REDIS_ERROR = traceback.format_exc()
 
@@ -64,7 +65,7 @@ class Redis:
                     startup_nodes=[ClusterNode(host, port) for host, port in self.seeds],
                     address_remap=lambda address: self._moved.get(address, address), require_full_coverage=False, **self._options,
                 )
-            except (*_ERRORS, ValueError) as error:
+            except _CONNECT_ERRORS as error:
                 raise self._refusal(error) from None
         return self._cluster
 

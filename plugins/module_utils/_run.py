@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 import typing as t
 
@@ -21,6 +22,7 @@ if t.TYPE_CHECKING:
     from ._redis import Redis
 
 Results = dict[str, t.Any]
+_PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
 
 
 class Run:
@@ -76,9 +78,16 @@ def apply(run: Run, changed: bool, planned: Results, act: t.Callable[[], Results
     return {**planned, "changed": changed, **act()}
 
 
+def _passwords(params: dict[str, t.Any]) -> set[str]:
+    """Passwords in URLs: they are refused, and what Ansible shows of the options must not hold them either."""
+    given = [*params.values(), *(value for instance in params.get("instances") or [] for value in instance.values())]
+    return {password for value in given if isinstance(value, str) for password in _PASSWORD.findall(value)}
+
+
 def main(work: t.Callable[[Run], Results], argument_spec: Spec, **options: t.Any) -> None:
     """Run ``work`` as a module. It returns the results, or raises :class:`CachingError` for one clear line."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
+    module.no_log_values.update(_passwords(module.params))
     run = Run(module)
     failure: tuple[str, Results] | None = None
     results: Results = {}

@@ -118,6 +118,15 @@ class Service:
                 break
         raise CachingError(f"{endpoint.method} {endpoint.path}: the pages of {what} do not end (page {len(seen)} leads back to {target})")
 
+    def every_process(self, single_instance: bool) -> list[Instance]:
+        """For what acts on a process: the instances, never a random one behind a balancer."""
+        if not self.instances and not single_instance:
+            raise CachingError(
+                "instances: this acts on each process of the service, so all of them must be given "
+                "(single_instance: true says that service_url leads to the only one)"
+            )
+        return self.processes
+
     @property
     def processes(self) -> list[Instance]:
         """Every process that is known: the instances, or the service's own address where none are given."""

@@ -177,7 +177,7 @@ class Invalidation:
             try:
                 self.remove(item, wait_timeout)
             except CachingError as error:
-                item.status, item.error, item.removed = "failed", error.message, None
+                item.status, item.error, item.removed = "failed", error.message, self._gone(item, error)
                 raise CachingError(f"{item} failed: {error.message}", changed=_changed(self.items), **report(self.items)) from None
             item.status = "removed"
             if record:
@@ -187,10 +187,21 @@ class Invalidation:
             record.finish(result)
         return result
 
+    def _gone(self, item: Item, error: CachingError) -> int | None:
+        """How many entries are gone although the removal failed; None where that is not known."""
+        try:
+            left = self._still(item)
+        except CachingError:
+            left = None
+        if left is not None and item.matched is not None:
+            return item.matched - min(left, item.matched)
+        return None if item.acknowledged or error.may_have_acted else 0
+
     def remove(self, item: Item, wait_timeout: float) -> None:
         """Remove one item and look whether it is gone."""
         later, counts = False, []
         for answer in self._send(item):
+            item.acknowledged = True
             later = later or answer.status == 202
             counts.append(_told(answer))
         claimed = None if later or None in counts else sum(count for count in counts if count is not None)
@@ -243,7 +254,7 @@ class Invalidation:
 
 def _changed(items: t.Sequence[Item]) -> bool:
     """Whether this run removed anything; what is not known counts as removed."""
-    return any(item.status == "removed" and item.removed != 0 for item in items)
+    return any(item.status in ("removed", "failed") and item.removed != 0 for item in items)
 
 
 def _fill(pattern: str, **parts: str) -> str:

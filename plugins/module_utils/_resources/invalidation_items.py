@@ -29,6 +29,7 @@ class Item:
     remaining: int | None = None
     removed: int | None = 0
     source: str = "counted"
+    acknowledged: bool = False
     status: str = "not tried"
     error: str = ""
 
