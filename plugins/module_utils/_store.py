@@ -59,14 +59,10 @@ class Directory:
         self.root = root
 
     def put(self, name: str, content: bytes) -> None:
-        self._place(name, content, os.replace)
+        self._place(name, content, replace=True)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        try:
-            self._place(name, content, os.link)
-        except FileExistsError:
-            return False
-        return True
+        return self._place(name, content, replace=False)
 
     def get(self, name: str) -> bytes | None:
         try:
@@ -110,7 +106,8 @@ class Directory:
         with tempfile.TemporaryFile(dir=folder) as probe:
             return os.fstat(probe.fileno()).st_mtime
 
-    def _place(self, name: str, content: bytes, into: t.Callable[[str, str], None]) -> None:
+    def _place(self, name: str, content: bytes, replace: bool) -> bool:
+        """Whether the object is there now by this call; without ``replace`` another one stays as it is."""
         path = self._path(name)
         folder = os.path.dirname(path)
         temporary = ""
@@ -121,14 +118,19 @@ class Directory:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            into(temporary, path)
+            if replace:
+                os.replace(temporary, path)
+            else:
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return False
             directory = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(directory)
             finally:
                 os.close(directory)
-        except FileExistsError:
-            raise
+            return True
         except OSError as error:
             raise self._refusal("write to", error) from None
         finally:
