@@ -56,7 +56,9 @@ def test_names_that_a_path_would_swallow(text: str) -> None:
         segment(text)
 
 
-@pytest.mark.parametrize("url", ["caching:8403", "ftp://x", "http://", "http://x:0", "http://x:99999", "http://a b", "http://x/?q=1", "http://x/#f", "http://x:p", "http://[::1"])
+@pytest.mark.parametrize("url", [
+    "caching:8403", "ftp://x", "http://", "http://x:0", "http://x:99999", "http://a b", "http://x/?q=1", "http://x/#f", "http://x:p", "http://[::1",
+])
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(CachingError, match="service_url"):
         check_url(url, "service_url")
