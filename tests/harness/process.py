@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.fleet import paths
 
+_LIBC = ctypes.CDLL(None)
 PRIVATE = ("API_TOKEN", "ADMIN_TOKEN", "MONITOR_TOKEN", "REDIS_USERNAME", "REDIS_PASSWORD")
 PRIVATE_PREFIXES = ("ANSIBLE_", "AWS_", "CACHING_")
 
@@ -36,10 +38,15 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+def _end_with_parent() -> None:
+    """A test run that is killed leaves no program behind (prctl PR_SET_PDEATHSIG)."""
+    _LIBC.prctl(1, signal.SIGKILL)
+
+
 def start(module: str, arguments: Sequence[str], extra: Mapping[str, str] | None = None,
           **options: t.Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment(extra), cwd=paths.ROOT,
-                            stdin=subprocess.DEVNULL, text=True, **options)
+                            stdin=subprocess.DEVNULL, text=True, preexec_fn=_end_with_parent, **options)
 
 
 def stop(process: subprocess.Popen[str], patience: float = 10.0) -> None:
