@@ -15,13 +15,17 @@ ROLES = ("api", "admin", "monitor", "none")
 
 
 class Endpoint(t.NamedTuple):
-    """``port``: service (8403), management (8404) or tls (8443). ``token``: the role whose token is sent."""
+    """``port``: service (8403), management (8404) or tls (8443). ``token``: the role whose token is sent.
+
+    ``reads``: a POST that only reads.
+    """
 
     operations: tuple[str, ...]
     method: str
     path: str
     token: str
     port: str = "service"
+    reads: bool = False
 
 
 _REGIONS = "/api/v1/cache/regions"
@@ -35,7 +39,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "redis_health": Endpoint(("S017",), "GET", "/actuator/health/redis", "none"),
     "database_health": Endpoint(("S018",), "GET", "/actuator/health/database", "none"),
     "disk_health": Endpoint(("S019",), "GET", "/actuator/health/diskSpace", "none"),
-    "component_health": Endpoint((), "GET", "/actuator/health/{component}", "none"),
+    "component_health": Endpoint((), "GET", "/actuator/health/{component}", "monitor"),
     "update_region_admin": Endpoint(("S022",), "PATCH", _ADMIN_REGION, "admin"),
     "list_regions": Endpoint(("S027", "S155", "S167"), "GET", _REGIONS, "api"),
     "region_stats": Endpoint(("S028",), "GET", _REGIONS + "/{region}/stats", "api"),
@@ -56,7 +60,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "get_entry": Endpoint(("S032",), "GET", _KEY, "api"),
     "set_entry": Endpoint(("S033",), "PUT", _KEY, "api"),
     "delete_entry": Endpoint(("S034",), "DELETE", _KEY, "api"),
-    "get_many": Endpoint(("S036",), "POST", _REGIONS + "/{region}/keys/batch", "api"),
+    "get_many": Endpoint(("S036",), "POST", _REGIONS + "/{region}/keys/batch", "api", reads=True),
     "warm_region": Endpoint(("S041", "S042", "S157"), "POST", "/api/v1/cache/warm/{region}", "admin"),
     "warming_status": Endpoint(("S043",), "GET", "/api/v1/cache/warm/status", "admin"),
     "cancel_warming": Endpoint(("S044",), "DELETE", "/api/v1/cache/warm/{region}", "admin"),

@@ -9,12 +9,15 @@ count), ``any``.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from decimal import Decimal
 
-from ._duration import normal
+from ._duration import normal, to_iso
 from ._errors import CachingError
 
+_SIMPLE = re.compile(r"^([0-9]{1,12})(ms|s|m|h|d)$")
+_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 
@@ -34,6 +37,8 @@ def same(kind: str, have: t.Any, want: t.Any) -> bool:
     if kind == "boolean" and have is None:
         have = False
     left, right = canonical(kind, have), canonical(kind, want)
+    if kind == "enum":
+        left, right = str(left).upper(), str(right).upper()
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
@@ -46,6 +51,12 @@ def differing(fields: t.Mapping[str, str], have: t.Mapping[str, t.Any], want: t.
         name for name, value in want.items()
         if name in fields and not same(fields[name], have.get(name), value) and (have.get(name) is not None or name in shown)
     ]
+
+
+def _duration(value: t.Any) -> str:
+    """Also in the simple style of Spring (``2h``, ``500ms``), which services may answer with."""
+    simple = _SIMPLE.match(value) if isinstance(value, str) else None
+    return to_iso(int(simple.group(1)) * _UNITS[simple.group(2)]) if simple else normal(value)
 
 
 def _integer(value: t.Any) -> int:
@@ -75,11 +86,11 @@ def _set(value: t.Any) -> list[str]:
 
 
 _FORMS: dict[str, t.Callable[[t.Any], t.Any]] = {
-    "duration": normal,
+    "duration": _duration,
     "integer": _integer,
     "number": _number,
     "boolean": _boolean,
-    "enum": lambda value: str(value).strip().upper(),
+    "enum": lambda value: str(value).strip(),
     "text": str,
     "set": _set,
     "any": lambda value: value,

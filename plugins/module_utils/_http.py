@@ -102,22 +102,26 @@ class Http:
         repeatable: bool | None = None,
         passing: t.Container[int] = PASSING_FAULTS,
         once: bool = False,
+        limit: float | None = None,
+        reads: bool | None = None,
     ) -> Answer:
         """Send to the first of ``urls``; the others are equal places to try when one does not answer.
 
         ``repeatable``: whether sending it twice does no harm (default: by the method). What is not repeatable is sent
         again only where it certainly was not acted on: not connected, 429, or 503 with ``Retry-After``.
-        ``once``: one attempt whatever came before, for those who wait for an answer themselves.
+        ``limit``: less time for this request than for others. ``once``: one attempt whatever came before, for those who wait for an answer themselves.
+        ``reads``: whether it only reads, and is counted so (default: by the method).
         """
+        reads = method in ("GET", "HEAD", "OPTIONS") if reads is None else reads
         if once:
-            return self._once(method, urls[0], headers or {}, body)
-        repeatable = method in SAFE_TO_REPEAT if repeatable is None else repeatable
+            return self._once(method, urls[0], headers or {}, body, reads, limit)
+        repeatable = reads or method in SAFE_TO_REPEAT if repeatable is None else repeatable
         last = max(self.retries, len(urls) - 1)
         for attempt in range(last + 1):
             url = urls[attempt % len(urls)]
             try:
                 self._check_patience(method, url)
-                answer = self._once(method, url, headers or {}, body)
+                answer = self._once(method, url, headers or {}, body, reads, limit)
             except Unreachable as error:
                 if attempt == last or not error.passing or (error.sent and not repeatable):
                     raise
@@ -150,14 +154,15 @@ class Http:
             text = f"{method} {url} was not sent: {self._failed_in_a_row} requests in a row got no answer"
             raise Unreachable(text, sent=False, passing=False)
 
-    def _once(self, method: str, url: str, headers: t.Mapping[str, str], body: bytes | None) -> Answer:
+    def _once(self, method: str, url: str, headers: t.Mapping[str, str], body: bytes | None, reads: bool, limit: float | None) -> Answer:
         with self._lock:
-            self.requests["read" if method in ("GET", "HEAD", "OPTIONS") else "write"] += 1
-        end = time.monotonic() + self.timeout
+            self.requests["read" if reads else "write"] += 1
+        seconds = self.timeout if limit is None else min(limit, self.timeout)
+        end = time.monotonic() + seconds
         try:
             reply = self._pools_for(url).request(
                 method, url, body=body, headers=dict(headers), redirect=False, preload_content=False,
-                timeout=urllib3.Timeout(total=self.timeout),
+                timeout=urllib3.Timeout(total=seconds),
             )
             try:
                 content = _read(reply, end, method, url)
@@ -168,7 +173,7 @@ class Http:
         except (urllib3_errors.HTTPError, OSError, ValueError, _TooSlow) as error:
             with self._lock:
                 self._failed_in_a_row += 1
-            raise _unreachable(method, url, error, self.timeout) from None
+            raise _unreachable(method, url, error, seconds) from None
         with self._lock:
             self._failed_in_a_row = 0
         return Answer(method, url, reply.status, {name.lower(): value for name, value in reply.headers.items()}, content)

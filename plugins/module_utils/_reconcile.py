@@ -13,7 +13,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ._errors import ApiError, CachingError, Unreachable, one_line
-from ._fields import differing
+from ._fields import differing, same
 from ._wait import Deadline
 
 Object = dict[str, t.Any]
@@ -93,7 +93,8 @@ def _plan(resource: Resource, have: dict[str, Object], wanted: Wanted) -> tuple[
         if name not in have:
             changes.append(Change("create", name, {}, want, sorted(want)))
         elif fields := differing(resource.fields, have[name], want, shown):
-            changes.append(Change("update", name, have[name], want, fields))
+            unseen = [field for field in want if field in resource.fields and field not in shown and field not in fields]
+            changes.append(Change("update", name, have[name], want, fields + unseen))
         else:
             unchanged.append(name)
     undeclared = [name for name in have if name not in wanted.present and name not in wanted.absent] if wanted.purge else []
@@ -149,28 +150,34 @@ def _settle(resource: Resource, changes: list[Change], timeout: float) -> tuple[
     while True:
         last_look = deadline.over
         have = resource.read()
-        still = {change.name: seen for change in changes if (seen := _open(resource, change, have))}
+        shown = _shown(resource, have)
+        still = {change.name: seen for change in changes if (seen := _open(resource, change, have, shown))}
         if not still or last_look:
             return have, still
         deadline.pause(pause)
         pause = min(2.0, pause * 2)
 
 
-def _open(resource: Resource, change: Change, have: dict[str, Object]) -> str:
-    """Why ``change`` is not done, or nothing. A field that comes back empty is not proved, but no contradiction."""
+def _open(resource: Resource, change: Change, have: dict[str, Object], shown: set[str]) -> str:
+    """Why ``change`` is not done, or nothing. A field that no object shows is not proved, but no contradiction."""
     now = have.get(change.name)
     if change.action == "delete":
         return f"the {resource.kind} is still there" if now is not None else ""
     if now is None:
         return f"the {resource.kind} is not there"
-    wrong = differing(resource.fields, now, change.want, ())
+    wrong = differing(resource.fields, now, change.want, shown)
     lost = [
         field for field, value in change.have.items()
-        if field not in change.want and field in resource.fields and value is not None and differing(resource.fields, now, {field: value}, ())
+        if field not in change.want and field in resource.fields and value is not None and _is_lost(resource, field, value, now.get(field))
     ]
     told = [f"{field} is {one_line(repr(now.get(field)), 60)}, wanted {one_line(repr(change.want[field]), 60)}" for field in wrong]
     told += [f"{field}, which was not declared, went from {one_line(repr(change.have[field]), 60)} to {one_line(repr(now.get(field)), 60)}" for field in lost]
     return "; ".join(told)
+
+
+def _is_lost(resource: Resource, field: str, before: t.Any, now: t.Any) -> bool:
+    """Whether a field that was not declared was reset. One of unknown meaning may move by itself; then only a loss counts."""
+    return now is None if resource.fields[field] == "any" else not same(resource.fields[field], now, before)
 
 
 def _summary(changes: list[Change], unchanged: list[str]) -> dict[str, list[str]]:
@@ -192,7 +199,7 @@ def _failure(
     resource: Resource, changes: list[Change], still: dict[str, str], errors: dict[str, str], unchanged: list[str], now: dict[str, Object]
 ) -> CachingError:
     done = [change for change in changes if change.name not in still]
-    half = [change._replace(want=now[change.name]) for change in changes if change.name in still and _touched(resource, change, now)]
+    half = [_as_found(change, now) for change in changes if change.name in still and _touched(resource, change, now)]
     failures = [
         {"name": change.name, "action": change.action, "error": errors.get(change.name) or f"answered with success, but {still[change.name]}"}
         for change in changes if change.name in still
@@ -207,11 +214,18 @@ def _failure(
     )
 
 
+def _as_found(change: Change, now: dict[str, Object]) -> Change:
+    """What a change that is not done has really done; an update may even have lost the object."""
+    if change.name in now:
+        return change._replace(want=now[change.name])
+    return change._replace(action="delete", want={})
+
+
 def _touched(resource: Resource, change: Change, now: dict[str, Object]) -> bool:
     """Whether a change that is not done left something behind all the same."""
     entry = now.get(change.name)
     if entry is None or change.action == "delete":
-        return False
+        return entry is None and change.action == "update"
     return change.action == "create" or any(entry.get(field) != change.have.get(field) for field in resource.fields)
 
 

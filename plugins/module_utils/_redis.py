@@ -17,13 +17,16 @@ from ._wait import Deadline
 
 try:
     import redis
+    from redis.backoff import NoBackoff
     from redis.cluster import ClusterNode, RedisCluster
+    from redis.retry import Retry
 
     REDIS_ERROR = None
-    _ERRORS: tuple[type[Exception], ...] = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
-    _CONNECT_ERRORS: tuple[type[Exception], ...] = (*_ERRORS, ValueError)
+    ERRORS: tuple[type[Exception], ...] = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+    _CONNECT_ERRORS: tuple[type[Exception], ...] = (*ERRORS, ValueError)
 except ImportError:
     REDIS_ERROR = traceback.format_exc()
+    ERRORS = _CONNECT_ERRORS = (OSError,)
 
 _SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
 
@@ -78,11 +81,20 @@ class Redis:
 
     def info(self, node: _topology.Node, section: str = "everything") -> dict[str, str]:
         """INFO of one node."""
-        host, port = self._moved.get((node.host, node.port), (node.host, node.port))
-        client = redis.Redis(host=host, port=port, **self._options)
-        client.set_response_callback("INFO", _text)
         with self._errors():
-            return _topology.info(client.execute_command("INFO", section))
+            return _topology.info(self.client(node.host, node.port).execute_command("INFO", section))
+
+    def client(self, host: str, port: int) -> redis.Redis:
+        """A client of one node by the address that it announces. It tries once: an answer that is missing is an answer, too."""
+        host, port = self._moved.get((host, port), (host, port))
+        client = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **self._options)
+        for command in ("INFO", "CLUSTER NODES", "CLUSTER INFO"):
+            client.set_response_callback(command, _text)
+        return client
+
+    def refusal_at(self, address: str, error: Exception) -> CachingError:
+        """What an error of the client of one node means, in one line."""
+        return self._refusal(error, address)
 
     def scan(self, patterns: t.Sequence[str], budget: float) -> list[set[bytes]] | None:
         """The keys on all primaries that match each of ``patterns``; None when ``budget`` seconds were not enough."""
@@ -130,13 +142,13 @@ class Redis:
     def _errors(self) -> "_Errors":
         return _Errors(self._refusal)
 
-    def _refusal(self, error: Exception) -> CachingError:
-        where = ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
+    def _refusal(self, error: Exception, address: str = "") -> CachingError:
+        where = address or ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
         text = one_line(error, 200)
         lower = text.lower()
         if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower or "already authenticated" in lower:
             return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")
-        if "noperm" in lower:
+        if "noperm" in lower or "no permissions" in lower:
             return CachingError(f"Redis at {where}: the user may not do this: {text}")
         if "cluster mode is not enabled" in lower or "cluster support disabled" in lower:
             return CachingError(f"Redis at {where} is no cluster (cluster-enabled is off)")
@@ -153,7 +165,7 @@ class _Errors:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and isinstance(error, _ERRORS):
+        if error is not None and isinstance(error, ERRORS):
             raise self._refusal(error) from None
 
 

@@ -65,7 +65,10 @@ class Run:
 
     @property
     def requests(self) -> Results:
-        return {"requests": self._service.requests} if self._service else {}
+        """How many requests were sent; also where none was."""
+        if self._service:
+            return {"requests": self._service.requests}
+        return {"requests": {"read": 0, "write": 0}} if "service_url" in self.params else {}
 
 
 def apply(run: Run, changed: bool, planned: Results, act: t.Callable[[], Results], always: bool = False) -> Results:

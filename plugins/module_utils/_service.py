@@ -76,6 +76,7 @@ class Service:
         self,
         name: str,
         body: t.Any = None,
+        /,
         *,
         instance: Instance | None = None,
         query: t.Mapping[str, t.Any] | None = None,
@@ -83,6 +84,7 @@ class Service:
         repeatable: bool | None = None,
         passing: t.Container[int] = PASSING_FAULTS,
         once: bool = False,
+        limit: float | None = None,
         **path: str,
     ) -> Answer:
         """Call the endpoint ``name``; the statuses in ``expect`` and 2xx return, all others raise :class:`ApiError`.
@@ -92,26 +94,31 @@ class Service:
         endpoint = self._endpoints[name]
         target = endpoint.path.format_map({part: segment(text) for part, text in path.items()})
         if query:
-            target += "?" + "&".join(f"{quote(str(key))}={quote(str(value))}" for key, value in query.items())
-        return self._send(endpoint, target, body, instance, expect, repeatable, passing, once)
+            pairs = [(key, one) for key, value in query.items() for one in (value if isinstance(value, list) else [value])]
+            target += "?" + "&".join(f"{quote(str(key), safe='')}={quote(str(value), safe='')}" for key, value in pairs)
+        return self._send(endpoint, target, body, instance, expect, repeatable, passing, once, limit)
 
     def listing(self, name: str, what: str) -> list[dict[str, t.Any]]:
         """All objects that the endpoint ``name`` lists, over as many pages as there are."""
         endpoint = self._endpoints[name]
         objects: list[dict[str, t.Any]] = []
-        target, first, seen = endpoint.path, None, set()
+        target, first, total, seen = endpoint.path, None, None, set()
         while target not in seen:
             seen.add(target)
             answer = self._send(endpoint, target, None, None, (), True, PASSING_FAULTS)
-            found = page(answer.json(), what, first)
+            found = page([] if answer.status == 204 else answer.json(), what, first)
             objects += found.objects
+            total = found.total if total is None else total
             first = found.number if first is None else first
             if found.link:
                 link = urlsplit(found.link)
-                target = (link.path or endpoint.path) + (f"?{link.query}" if link.query else "")
+                prefix = urlsplit(self._any[0].service).path
+                target = (link.path.removeprefix(prefix) or endpoint.path) + (f"?{link.query}" if link.query else "")
             elif found.query:
                 joint = "&" if "?" in endpoint.path else "?"
                 target = endpoint.path + joint + "&".join(f"{key}={value}" for key, value in found.query.items())
+            elif total is not None and len(objects) < total:
+                raise CachingError(f"the list of {what} says that it has {total}, but {len(objects)} came; nothing was changed")
             else:
                 return objects
             if len(seen) >= _MOST_PAGES:
@@ -141,7 +148,7 @@ class Service:
 
     def _send(
         self, endpoint: Endpoint, target: str, body: t.Any, instance: Instance | None,
-        expect: t.Container[int], repeatable: bool | None, passing: t.Container[int], once: bool = False,
+        expect: t.Container[int], repeatable: bool | None, passing: t.Container[int], once: bool = False, limit: float | None = None,
     ) -> Answer:
         places = [instance] if instance else self._any
         headers = {"Accept": "application/json"}
@@ -154,17 +161,16 @@ class Service:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         answer = self.http.send(
             endpoint.method, [getattr(place, endpoint.port) + target for place in places],
-            headers=headers, body=content, repeatable=repeatable, passing=passing, once=once,
+            headers=headers, body=content, repeatable=repeatable, passing=passing, once=once, limit=limit, reads=endpoint.reads or None,
         )
         if answer.ok or answer.status in expect:
             return answer
-        raise _refusal(answer, option if token else f"{option} (none was given)")
+        raise _refusal(answer, option, bool(token))
 
     def _token(self, role: str) -> tuple[str, str | None]:
         """The token of a role; where it isn't given, the admin token, which may do everything."""
         if role == "none":
-            given = self._tokens["monitor"] or self._tokens["admin"]
-            return "monitor_token", given
+            return "a token for it in endpoints", None
         return f"{role}_token", self._tokens[role] or self._tokens["admin"]
 
     def _places(self, params: t.Mapping[str, t.Any]) -> list[Instance]:
@@ -172,6 +178,8 @@ class Service:
         if params.get("service_url"):
             given = {"url": params["service_url"], "management_url": params.get("management_url")}
             place = _instance(0, given, "service_url", "management_url")
+            known = next((instance for instance in places if instance.service == place.service), None)
+            place = known if known and not params.get("management_url") else place
             places = [place, *(instance for instance in places if instance.service != place.service)]
         if not places:
             raise CachingError("service_url: give the URL of the service, such as https://caching-service:8403, or instances")
@@ -185,7 +193,7 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _refusal(answer: Answer, option: str) -> ApiError:
+def _refusal(answer: Answer, option: str, with_token: bool) -> ApiError:
     reason = describe_body(answer.body, answer.headers.get("content-type", ""))
     if 300 <= answer.status < 400:
         reason = f"it points to {one_line(answer.headers.get('location', 'nowhere'), 120)}, which is not followed"
@@ -194,6 +202,8 @@ def _refusal(answer: Answer, option: str) -> ApiError:
     except ValueError:
         phrase = str(answer.status)
     remedy = _REMEDIES.get(answer.status, "").format(option=option)
+    if answer.status in (401, 403) and not with_token:
+        remedy = f"no token was sent: give {option}"
     text = f"{answer.method} {answer.url} answered {phrase}: {reason}" + (f"; {remedy}" if remedy else "")
     return ApiError(text, answer.status, reason)
 

@@ -13,7 +13,7 @@ description:
     held against O(max_entries) and O(max_percent) before anything is removed.
   - Where nothing matches, nothing is sent and nothing has changed. Afterwards the counted entries are looked for again.
   - The number that matched is what was there before. What was really removed can't be known exactly while traffic
-    refills the cache, so RV(removed_source) says where that number comes from.
+    refills the cache, so C(removed_source) says where that number comes from.
   - With O(request_id) a repeated job removes nothing twice, and a job that died goes on where it stopped.
   - Operations S037, S038, S039 and S040 of the operations guide.
 version_added: 1.0.0
@@ -139,10 +139,22 @@ removed_source:
   returned: always when it was counted
   type: str
 results:
-  description: Each invalidation as declared, with matched, removed, removed_source, remaining and status.
+  description: Each invalidation as declared, and what became of it.
   returned: always when it was counted
   type: list
   elements: dict
+  contains:
+    type: {description: How the entries are named., type: str}
+    regions: {description: The regions., type: list, elements: str}
+    key_names: {description: 'The keys, for type V(key).', type: list, elements: str}
+    pattern: {description: 'The pattern, for type V(pattern).', type: str}
+    tags: {description: 'The tags, for type V(tags).', type: list, elements: str}
+    matched: {description: Entries that were there before; null where they could not be counted., type: int}
+    removed: {description: Entries that were removed; null where it is not known., type: int}
+    removed_source: {description: Where that number comes from., type: str}
+    remaining: {description: 'Entries of those that are there now (kept, or written again); null where it is not known.', type: int}
+    status: {description: 'removed, unchanged, removed earlier (by a run with the same id), failed, or not tried.', type: str}
+    error: {description: Why it failed., type: str}
   sample:
     - {type: pattern, regions: [products], pattern: "product:*", matched: 40, removed: 40, removed_source: service,
        remaining: 0, status: removed}
@@ -193,7 +205,7 @@ def work(run):
     if refused:
         raise CachingError("; ".join(refused) + "; nothing was removed", **invalidation_items.report(items))
     planned = {**invalidation_items.report(items), "diff": invalidation_items.diff(items), "replayed": False}
-    return apply(run, any(item.matched != 0 for item in items), planned, lambda: job.run(record, wait_timeout), always=record is not None)
+    return apply(run, any(item.matched != 0 for item in items), planned, lambda: job.run(record, wait_timeout, run.warn), always=record is not None)
 
 
 def main():

@@ -191,7 +191,7 @@ def work(run):
         raise CachingError("purge_limit can't be negative, and delete_limit only -1 (no limit)")
     present, absent, protected = regions.declared(params["regions"])
     resource = regions.Regions(
-        run.service, protected=protected, declared_names={*present, *absent}, purge_limit=params["purge_limit"],
+        run.service, protected=protected, declared=present, declared_names={*present, *absent}, purge_limit=params["purge_limit"],
         delete_limit=params["delete_limit"], recreate=params["on_immutable"] == "recreate",
     )
     result = reconcile(run, resource, Wanted(present, absent, params["purge"]), float(parse(params["wait_timeout"], "wait_timeout")))

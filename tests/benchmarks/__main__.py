@@ -100,7 +100,7 @@ def versions() -> dict[str, str]:
         [str(get_binary_path()), "--version"], ["curl", "--version"])]
     return {"exalt.caching": galaxy["version"], "python": platform.python_version(), "valkey": " ".join(said[0].split()[2:3]),
             "curl": " ".join(said[1].split()[1:2]), **{
-                name: importlib.metadata.version(name) for name in ("ansible-core", "urllib3", "redis", "fastapi", "uvicorn")}}
+                name: importlib.metadata.version(name) for name in ("ansible-core", "urllib3", "redis", "starlette", "uvicorn")}}
 
 
 def write(samples: dict[str, list[Sample]], table: list[Row], rounds: int) -> None:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import secrets
+import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +17,11 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from tests.harness.targets import Service, Services
+from tests.harness import process
+from tests.harness.targets import Fleet, Service, Services, forget
 
 REGIONS = "/api/v1/cache/regions"
+TOKENS = {"api": "api", "admin": "admin", "monitor": "monitor"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,12 @@ class Api:
         answer = self("POST", REGIONS, {"name": name, **fields})
         assert answer.status == 201, answer
         return dict(answer.body)
+
+    def done(self, method: str, path: str, body: object = None, **options: Any) -> Any:
+        """The body of an answer that must be a success."""
+        answer = self(method, path, body, **options)
+        assert 200 <= answer.status < 300, answer
+        return answer.body
 
     def regions(self) -> dict[str, dict[str, Any]]:
         """All regions by name, whatever the shape of the list (its first page)."""
@@ -108,3 +118,40 @@ def standing(_services: Services) -> Api:
     """A client for tests that leave nothing behind: the service is not emptied between them."""
     target = _services.get(())
     return Api(target.url, target.tokens)
+
+
+Start = Callable[..., tuple[subprocess.Popen[str], Api]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a service with these options on a free port of its own."""
+    running = []
+
+    def launch(*options: str, password: str = "none", user: str = "") -> tuple[subprocess.Popen[str], Api]:
+        port = process.free_port()
+        arguments = ["--port", str(port), "--management-port", "0", *options]
+        environment = {f"{role.upper()}_TOKEN": token for role, token in TOKENS.items()}
+        environment |= {"REDIS_PASSWORD": password, "REDIS_USERNAME": user}
+        one = process.start("tests.fleet.service", arguments, environment)
+        running.append(one)
+        process.wait_for_port(one, "127.0.0.1", port)
+        return one, Api(f"http://127.0.0.1:{port}", TOKENS)
+
+    yield launch
+    for one in running:
+        process.stop(one)
+
+
+@pytest.fixture
+def member(fleet: Fleet, start: Start) -> Iterator[Start]:
+    """Starts an instance on the fleet's Redis; all that one test starts are instances of one service."""
+    namespace = f"test-{secrets.token_hex(4)}:"
+
+    def launch(*options: str) -> tuple[subprocess.Popen[str], Api]:
+        redis = ",".join(fleet.facts["redis_nodes"])
+        return start("--redis", redis, "--namespace", namespace, "--drain", "0", *options,
+                     password=fleet.state.secret("redis_service_password"), user="caching-service")
+
+    yield launch
+    forget(fleet, namespace)

@@ -10,37 +10,15 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import REGIONS, Api, wait_until
+from tests.contract.conftest import REGIONS, TOKENS, Api, Start, wait_until
 from tests.harness import process
 from tests.harness.targets import Fleet
 
 HEALTH = "/actuator/health"
-TOKENS = {"api": "api", "admin": "admin", "monitor": "monitor"}
-Start = Callable[..., tuple[subprocess.Popen[str], Api]]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts a service with these options on a free port of its own."""
-    running = []
-
-    def launch(*options: str, password: str = "none") -> tuple[subprocess.Popen[str], Api]:
-        port = process.free_port()
-        arguments = ["--port", str(port), "--management-port", "0", *options]
-        secrets = {f"{role.upper()}_TOKEN": token for role, token in TOKENS.items()} | {"REDIS_PASSWORD": password}
-        one = process.start("tests.fleet.service", arguments, secrets)
-        running.append(one)
-        process.wait_for_port(one, "127.0.0.1", port)
-        return one, Api(f"http://127.0.0.1:{port}", TOKENS)
-
-    yield launch
-    for one in running:
-        process.stop(one)
 
 
 @pytest.mark.parametrize("part", ["", "/liveness", "/readiness", "/redis", "/database", "/diskSpace"])

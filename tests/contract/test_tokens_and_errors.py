@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
+import yaml
 
 from tests.contract.conftest import REGIONS, Answer, Api
+from tests.fleet import paths
 from tests.fleet.service import settings
 from tests.fleet.service.routes import table
 from tests.fleet.service.web import Route
@@ -18,6 +21,8 @@ ENVIRONMENT = {"API_TOKEN": "a", "MONITOR_TOKEN": "m", "ADMIN_TOKEN": "x"}
 STANDARD = settings.load([], ENVIRONMENT)
 assert STANDARD
 ROUTES = table(STANDARD)
+# What these do to a process can't be undone: they are tried on services of their own.
+ONE_WAY = ("/admin/cache/flush-and-shutdown", "/admin/emergency/local-cache-mode")
 GUARDED = [route for route in ROUTES if route.token]
 
 
@@ -30,8 +35,26 @@ def check_error(answer: Answer, status: int, path: str) -> str:
     return str(answer.body["message"])
 
 
-def test_implemented_endpoints_of_the_guide() -> None:
-    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES) == 25
+def _matches(path: str, wanted: str) -> bool:
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), wanted) is not None
+
+
+def test_every_endpoint_of_the_guide() -> None:
+    """Each call that the operations need has one endpoint, and there is no other but the description and a list."""
+    operations = yaml.safe_load((paths.ROOT / "tests/operations.yml").read_text())["operations"]
+    calls = {tuple(call.split("?")[0].split(" ")) for operation in operations if operation.get("port") != 8080
+             for call in operation.get("calls", []) if operation["kind"] == "http"}
+    used = set()
+    for method, path in calls:
+        fitting = [route for route in ROUTES if route.method == method and _matches(route.path, path)]
+        assert len(fitting) == 1 or path in {route.path for route in fitting}, (method, path)
+        used.add((method, next((one.path for one in fitting if one.path == path), fitting[0].path)))
+    known = {(route.method, route.path) for route in ROUTES}
+    assert known - used == {("GET", "/actuator/metrics"), ("GET", "/v3/api-docs")}
+    assert len(known) == len(ROUTES)
+    metrics = [path for _method, path in calls if path.startswith("/actuator/metrics/")]
+    with_tls = 1
+    assert len(used) - 1 + len(set(metrics)) + with_tls == 67
     assert {route.token for route in ROUTES} == {"", "api", "admin", "monitor"}
 
 
@@ -44,6 +67,8 @@ def test_tokens(standing: Api, route: Route) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     for token in {"api", "monitor"} - {route.token}:
         assert standing(route.method, path, {}, token=token).status == 403
+    if route.path in ONE_WAY:
+        return
     for token in sorted({route.token, "admin"}):
         assert standing(route.method, path, {}, token=token).status not in (401, 403)
 
@@ -60,6 +85,12 @@ def test_tokens(standing: Api, route: Route) -> None:
         ("DELETE", f"{REGIONS}/absent/keys/k", 404),
         ("GET", "/api/v1/nothing", 404),
         ("GET", "/actuator/metrics/nothing", 404),
+        ("POST", "/api/v1/cache/warm/absent", 404),
+        ("DELETE", "/api/v1/cache/warm/absent", 404),
+        ("PUT", "/admin/cache/warm/schedule/absent", 404),
+        ("DELETE", "/admin/cache/warm/schedule/absent", 405),
+        ("GET", "/admin/emergency/local-cache-mode", 405),
+        ("DELETE", "/admin/emergency/local-cache-mode", 405),
     ],
 )
 def test_absent(standing: Api, method: str, path: str, status: int) -> None:

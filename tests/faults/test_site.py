@@ -81,7 +81,7 @@ def succeeded_or_says_why(outcome: Outcome, *reasons: str) -> None:
         assert record["verdict"] == "ok" and outcome.failed == 0
         return
     assert record["verdict"] == "failed" and outcome.hosts["local"]["failures"] == 1
-    message = outcome.results("fail")[-1]["msg"]
+    message = outcome.results("assert")[-1]["msg"]
     assert message.startswith("site of local did not reach its goal. ") and "\n" not in message
     assert any(reason in message for reason in reasons), message
 

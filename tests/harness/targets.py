@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
+import urllib3
 
 from tests.fleet.local import layout
 from tests.harness import process
@@ -73,12 +74,16 @@ def forget(fleet: Fleet, namespace: str) -> None:
 
 
 class Service:
-    """One process of the reference service, of one dialect, with its own keys, behind a recording proxy."""
+    """One process of the reference service, of one dialect, with its own keys, behind a recording proxy.
 
-    def __init__(self, fleet: Fleet, dialects: Sequence[str]) -> None:
+    With `like` it is one more process of that service: same keys, same tokens.
+    """
+
+    def __init__(self, fleet: Fleet, dialects: Sequence[str], like: Service | None = None, database: str | None = None) -> None:
         self.fleet, self.dialects = fleet, tuple(dialects) or ("standard",)
-        self.namespace = f"test-{secrets.token_hex(4)}:"
-        self.tokens = {role: secrets.token_hex(16) for role in ("api", "admin", "monitor")}
+        self.database: str = fleet.facts.get("database", "") if database is None else database
+        self.namespace: str = like.namespace if like else f"test-{secrets.token_hex(4)}:"
+        self.tokens: dict[str, str] = like.tokens if like else {role: secrets.token_hex(16) for role in ("api", "admin", "monitor")}
         self.host, self.port = "127.0.0.1", process.free_port()
         self.direct_url = f"http://{self.host}:{self.port}"
         self.start()
@@ -100,7 +105,7 @@ class Service:
     def start(self) -> None:
         arguments = ["--host", self.host, "--port", str(self.port), "--management-port", "0", "--tls-port", "0",
                      "--redis", ",".join(self.fleet.facts["redis_nodes"]), "--dialect", ",".join(self.dialects),
-                     "--namespace", self.namespace, "--drain", "0"]
+                     "--namespace", self.namespace, "--drain", "0", "--database", self.database]
         environment = {f"{role.upper()}_TOKEN": token for role, token in self.tokens.items()}
         environment |= {"REDIS_USERNAME": "caching-service",
                         "REDIS_PASSWORD": self.fleet.state.secret("redis_service_password")}
@@ -123,8 +128,15 @@ class Service:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
+    def keeps_state(self) -> bool:
+        """Whether the process holds what its keys in Redis do not: settings of its own, or the local-cache mode."""
+        health = urllib3.request("GET", f"{self.direct_url}/actuator/health", timeout=15, retries=False)
+        return "local-settings" in self.dialects or "localCache" in health.json().get("components", {})
+
     def renew(self) -> None:
         """As new: running, no data, no faults, no records."""
+        if self.process.poll() is None and self.keeps_state():
+            self.stop()
         if self.process.poll() is not None:
             self.start()
         forget(self.fleet, self.namespace)
@@ -135,6 +147,36 @@ class Service:
         self.proxy.close()
         self.stop()
         forget(self.fleet, self.namespace)
+
+
+class Pair:
+    """One service of two processes, each behind a recording proxy of its own."""
+
+    def __init__(self, fleet: Fleet, dialects: Sequence[str]) -> None:
+        self.first = Service(fleet, dialects)
+        self.second = Service(fleet, dialects, like=self.first)
+
+    @property
+    def members(self) -> tuple[Service, Service]:
+        return self.first, self.second
+
+    @property
+    def args(self) -> dict[str, t.Any]:
+        """Options of a module that acts on each process."""
+        instances = [{"name": name, "url": member.url, "management_url": member.url} for name, member in zip(("one", "two"), self.members)]
+        return {**self.first.args, "instances": instances}
+
+    def writes(self) -> list[list[str]]:
+        """The writing calls that each process got."""
+        return [[f"{record['method']} {record['path']}" for record in member.proxy.writes()] for member in self.members]
+
+    def renew(self) -> None:
+        for member in self.members:
+            member.renew()
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
 
 
 class Services:

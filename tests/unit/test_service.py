@@ -80,6 +80,11 @@ def test_ports_that_are_not_given(url: str, management: str, tls: str) -> None:
     assert (place.management, place.tls) == (management, tls)
 
 
+def test_the_service_is_one_of_its_instances() -> None:
+    one = {"name": "a", "url": "http://x:1", "management_url": "http://x:2"}
+    assert Service({"service_url": "http://x:1/", "instances": [one]})._any[0].management == "http://x:2"
+
+
 def test_what_acts_on_a_process_needs_the_instances() -> None:
     with pytest.raises(CachingError, match="single_instance: true"):
         Service({"service_url": "http://lb:8403"}).every_process(single_instance=False)

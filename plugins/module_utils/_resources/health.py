@@ -19,22 +19,24 @@ _ANSWERS = (404, 503)
 Report = dict[str, t.Any]
 
 
-def look(service: Service, components: t.Sequence[str], once: bool) -> list[Report]:
-    """One look at every instance: {name, url, status, components{}, error}."""
-    return service.each(lambda instance: _inspect(service, instance, components, once), service.processes)
+def look(service: Service, components: t.Sequence[str], limit: float | None) -> list[Report]:
+    """One look at every instance: {name, url, status, components{}, error}. ``limit``: one attempt, of at most so many seconds."""
+    return service.each(lambda instance: _inspect(service, instance, components, limit), service.processes)
 
 
-def _inspect(service: Service, instance: Instance, components: t.Sequence[str], once: bool) -> Report:
+def _inspect(service: Service, instance: Instance, components: t.Sequence[str], limit: float | None) -> Report:
     report: Report = {"name": instance.name, "url": instance.service, "status": "UNREACHABLE", "components": {}, "error": ""}
     try:
-        body = _ask(service, instance, "health", once)
+        body = _ask(service, instance, "health", limit)
         report["status"] = _status(body)
         parts = body.get("components") or body.get("details") or {}
         if isinstance(parts, dict):
             report["components"] = {str(name): _status(part) for name, part in parts.items() if isinstance(part, dict)}
             report["error"] = "; ".join(f"{name}: {why}" for name, part in parts.items() if (why := _why(part)))
         for component in components:
-            body = _ask(service, instance, component, once)
+            body = _ask(service, instance, component, limit)
+            if body.get("status") == "MISSING" and component in report["components"]:
+                continue
             report["components"][component] = _status(body)
             if why := _why(body):
                 report["error"] = f"{component}: {why}"
@@ -43,12 +45,12 @@ def _inspect(service: Service, instance: Instance, components: t.Sequence[str], 
     return report
 
 
-def _ask(service: Service, instance: Instance, component: str, once: bool) -> Report:
+def _ask(service: Service, instance: Instance, component: str, limit: float | None) -> Report:
     name = "health" if component == "health" else _ENDPOINTS.get(component)
     if name:
-        answer = service.call(name, instance=instance, expect=_ANSWERS, passing=(), once=once)
+        answer = service.call(name, instance=instance, expect=_ANSWERS, passing=(), once=limit is not None, limit=limit)
     else:
-        answer = service.call("component_health", component=component, instance=instance, expect=_ANSWERS, passing=(), once=once)
+        answer = service.call("component_health", component=component, instance=instance, expect=_ANSWERS, passing=(), once=limit is not None, limit=limit)
     if answer.status == 404:
         return {"status": "MISSING"}
     body = answer.json()
@@ -72,6 +74,11 @@ def _why(body: t.Any) -> str:
     return one_line(found, 160) if found else ""
 
 
+def status_of(body: t.Any) -> tuple[str, str]:
+    """The status in a body, and why it is not UP, where that is told."""
+    return (_status(body), _why(body)) if isinstance(body, dict) else ("UNKNOWN", "")
+
+
 def reasons(reports: t.Sequence[Report], components: t.Sequence[str]) -> dict[str, list[str]]:
     """Why each instance that is not healthy is not: {instance: [reason]}."""
     result: dict[str, list[str]] = {}
@@ -93,7 +100,7 @@ def judge(service: Service, components: t.Sequence[str], timeout: float, require
     pause = 0.2
     while True:
         last_look = deadline.over
-        reports = look(service, components, once=timeout > 0)
+        reports = look(service, components, max(0.5, deadline.left) if timeout > 0 else None)
         bad = reasons(reports, components)
         healthy = not bad if require_all else len(bad) < len(reports)
         if healthy or last_look:

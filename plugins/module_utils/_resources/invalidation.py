@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from .._redis import Redis
 
 _COUNTS = re.compile(
-    r"^(removed|invalidated|deleted|cleared|evicted|affected|count|total)(_?(count|entries|keys|total))?$"
+    r"^(removed|invalidated|deleted|cleared|evicted|affected)(_?(count|entries|keys|total))?$"
     r"|^(entries|keys)(removed|invalidated|deleted|cleared)$", re.IGNORECASE
 )
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -127,7 +127,7 @@ class Invalidation:
         told = []
         share: dict[str, int] = {}
         for item in self.items:
-            guarded = [name for name in item.regions if name in protected] if item.kind == "region" else []
+            guarded = [name for name in item.regions if name in protected and self._clears(item, name)]
             if guarded:
                 told.append(f"{', '.join(guarded)} is protected: it is never cleared")
             if item.kind == "region" and max_percent < 100:
@@ -141,6 +141,15 @@ class Invalidation:
         if total > max_entries:
             told.append(f"{total} entries match, more than max_entries {max_entries}")
         return told + [text for region, number in share.items() if (text := self._share(region, number, max_percent, allow_uncounted))]
+
+    def _clears(self, item: Item, region: str) -> bool:
+        """Whether nothing of a region would be left, or that can't be told."""
+        if item.kind == "key":
+            return False
+        if item.kind == "region" or item.pattern and not item.pattern.strip("*"):
+            return True
+        number, size = item.by_region.get(region), self.size(region, Deadline(self.count_timeout), self._regions[region])
+        return number is None or size is None or 0 < size <= number
 
     def _fewest(self, item: Item) -> int:
         return len(item.keys) * len(item.regions)
@@ -163,7 +172,7 @@ class Invalidation:
             return f"not within count_timeout, or no key in Redis is named {self.key_format}"
         return "the service does not tell it"
 
-    def run(self, record: RequestRecord | None, wait_timeout: float) -> dict[str, t.Any]:
+    def run(self, record: RequestRecord | None, wait_timeout: float, warn: t.Callable[[str], None]) -> dict[str, t.Any]:
         """Remove one item after the other. What is done is recorded at once, so that a run that dies can be taken up."""
         done = record.start() if record else []
         for number, item in enumerate(self.items):
@@ -175,9 +184,11 @@ class Invalidation:
                 item.status = "unchanged"
                 continue
             try:
-                self.remove(item, wait_timeout)
+                self.remove(item, wait_timeout, warn)
             except CachingError as error:
                 item.status, item.error, item.removed = "failed", error.message, self._gone(item, error)
+                if record:
+                    record.release()
                 raise CachingError(f"{item} failed: {error.message}", changed=_changed(self.items), **report(self.items)) from None
             item.status = "removed"
             if record:
@@ -197,7 +208,7 @@ class Invalidation:
             return item.matched - min(left, item.matched)
         return None if item.acknowledged or error.may_have_acted else 0
 
-    def remove(self, item: Item, wait_timeout: float) -> None:
+    def remove(self, item: Item, wait_timeout: float, warn: t.Callable[[str], None]) -> None:
         """Remove one item and look whether it is gone."""
         later, counts = False, []
         for answer in self._send(item):
@@ -209,8 +220,12 @@ class Invalidation:
         item.remaining = left
         gone = None if left is None or item.matched is None else item.matched - min(left, item.matched)
         item.removed, item.source = (claimed, "service") if claimed is not None else (gone, "counted" if gone is not None else "unknown")
+        if later and left:
+            raise CachingError(f"{item}: the service accepted it, but {left} of {item.matched} entries are still there after {wait_timeout:g} s")
         if item.matched and gone == 0 and not claimed:
             raise CachingError(f"{item}: the service answered with success, but none of {item.matched} entries is gone")
+        if item.matched and gone == 0:
+            warn(f"{item}: the service says that it removed {claimed}, but all {item.matched} entries are there: written again since, or never removed")
 
     def _send(self, item: Item) -> t.Iterator[Answer]:
         """Removing twice does no harm, so a request that got no answer may be sent again."""
@@ -271,5 +286,6 @@ def _told(answer: Answer) -> int | None:
         return data
     if not isinstance(data, dict):
         return None
-    found = [value for name, value in data.items() if _COUNTS.match(str(name)) and isinstance(value, int) and not isinstance(value, bool)]
+    numbers = {str(name): value for name, value in data.items() if isinstance(value, int) and not isinstance(value, bool)}
+    found = [value for name, value in numbers.items() if _COUNTS.match(name)] or [value for name, value in numbers.items() if name in ("count", "total")]
     return found[0] if found else None

@@ -39,7 +39,8 @@ class Item:
 
     def result(self) -> dict[str, t.Any]:
         told = {"matched": self.matched, "removed": self.removed, "removed_source": self.source, "remaining": self.remaining, "status": self.status}
-        return {**self.request(), **told, **({"error": self.error} if self.error else {})}
+        request = {"key_names" if word == "keys" else word: value for word, value in self.request().items()}  # no name of a dict method
+        return {**request, **told, **({"error": self.error} if self.error else {})}
 
     def __str__(self) -> str:
         what = self.pattern or ", ".join((self.keys or self.tags)[:3])

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 import typing as t
 
 from .._duration import normal
 from .._errors import ApiError, CachingError, one_line
 from .._fields import canonical
+from .._http import Answer
 from .._reconcile import Change, Object
 from .._service import Service
 
@@ -26,8 +29,9 @@ _OPTIONS = {wire: option for option, (wire, kind) in FIELDS.items()}
 _NAMES = ("name", "region", "regionName", "cacheName", "id")
 _SIZES = ("size", "entryCount", "entries", "currentSize", "keyCount", "estimatedSize")
 _MEASURED = re.compile(
-    r"^(_?links?|stats|statistics|metrics|status|version|etag|id|created|modified|updated|"
-    r".*(At|On|Usage|Count|Rate|Ratio|Hits|Misses|Evictions|Bytes|Timestamp|Modified|Accessed))$|^(size|entries|hits|misses|evictions)$"
+    r"^(_?links?|stats|statistics|metrics|status|version|etag|id|uptime|health|node|nodes|owner|created.*|modified.*|updated.*|last[A-Z_].*|"
+    r"(used|avg|average|current|total|num|number_?of).*|.*_?(at|usage|used|count|rate|ratio|percent|percentage|hits|misses|evictions|bytes|"
+    r"timestamp|modified|accessed|latency|millis|ms|seconds_ago)|size|entries|hits|misses|evictions|memory)$", re.IGNORECASE
 )
 _IMMUTABLE = re.compile(
     r"immutable|read.?only|(can ?not|can't|must not|may not|not)\s+(be\s+)?(chang|modif|updat|alter)|not (changeable|modifiable|updatable)", re.IGNORECASE
@@ -87,17 +91,18 @@ class Regions:
 
     def __init__(
         self, service: Service, *, protected: t.Collection[str] = (), purge_limit: int = 5, delete_limit: int = 0, recreate: bool = False,
-        declared_names: t.Collection[str] = (),
+        declared: t.Mapping[str, Object] | None = None, declared_names: t.Collection[str] = (),
     ) -> None:
         self.service = service
         self.concurrency = service.concurrency
-        self.fields: dict[str, str] = dict(KINDS)
+        self.fields: dict[str, str] = {**KINDS, **{field: "any" for want in (declared or {}).values() for field in want if field.startswith("extra.")}}
         self.protected = protected
         self.purge_limit = purge_limit
         self.delete_limit = delete_limit
         self.recreate = recreate
         self.declared_names = declared_names
-        self._patches = True
+        self._patches: bool | None = None
+        self._probe = threading.Lock()
 
     def read(self) -> dict[str, Object]:
         found = {}
@@ -123,7 +128,7 @@ class Regions:
             )
         if self.delete_limit >= 0:
             for change, size in zip(deletes, self.service.each(lambda change: self.size(change.name, change.have), deletes)):
-                self._guard_size(change.name, size, "deleting")
+                self._guard_size(change.name, size, "deleting", "; nothing was changed")
 
     def _guard_protected(self, change: Change) -> None:
         if change.action == "delete":
@@ -132,14 +137,14 @@ class Regions:
         if isinstance(have, int) and isinstance(want, int) and 0 < want < have:
             raise CachingError(f"region {change.name} is protected: max_size would shrink from {have} to {want}; nothing was changed")
 
-    def _guard_size(self, name: str, size: int | None, doing: str) -> None:
+    def _guard_size(self, name: str, size: int | None, doing: str, rest: str = "") -> None:
         if size is None:
             raise CachingError(
                 f"{doing} region {name}: the service does not tell how many entries it holds, so delete_limit {self.delete_limit} "
-                "can't be kept (-1 sets no limit); nothing was changed"
+                f"can't be kept (-1 sets no limit){rest}"
             )
         if size > self.delete_limit:
-            raise CachingError(f"{doing} region {name} would lose {size} entries, more than delete_limit {self.delete_limit}; nothing was changed")
+            raise CachingError(f"{doing} region {name} would lose {size} entries, more than delete_limit {self.delete_limit}{rest}")
 
     def size(self, name: str, have: t.Mapping[str, t.Any]) -> int | None:
         """How many entries a region holds: from the list, else from its statistics, else None."""
@@ -173,31 +178,41 @@ class Regions:
 
     def _update(self, change: Change) -> bool:
         """PATCH what differs; PUT only a whole object, as a PUT may reset what it is not told (H14)."""
-        kept = {field: value for field, value in change.have.items() if not field.startswith("_") and value is not None}
-        if self._patches and not kept.keys() <= change.want.keys():
-            part = _wire({field: change.want[field] for field in change.fields})
-            answer = self.service.call("update_region_admin", part, region=change.name, expect=_NO_SUCH_CALL, repeatable=True)
-            if answer.ok:
+        kept = _settings(change.have)
+        if not kept.keys() <= change.want.keys():
+            with self._probe if self._patches is None else contextlib.nullcontext():
+                answer = self._patch(change) if self._patches is not False else None
+            if answer is not None:
                 return answer.status == 202
-            self._patches = False
         return self.service.call("update_region", _wire({**kept, **change.want}), region=change.name).status == 202
+
+    def _patch(self, change: Change) -> Answer | None:
+        """None where the service has no PATCH (or not for this token), which the first one to try finds out for all."""
+        part = _wire({field: change.want[field] for field in change.fields})
+        answer = self.service.call("update_region_admin", part, region=change.name, expect=(*_NO_SUCH_CALL, 403), repeatable=True)
+        self._patches = answer.ok
+        return answer if answer.ok else None
 
     def _recreate(self, change: Change) -> bool:
         if change.name in self.protected:
             raise CachingError(f"region {change.name} is protected: it is never deleted, so it can't be recreated")
         if self.delete_limit >= 0:
             self._guard_size(change.name, self.size(change.name, change.have), "recreating")
-        old = {field: value for field, value in change.have.items() if not field.startswith("_") and value is not None}
+        old = _settings(change.have)
+        plain = {field: value for field, value in old.items() if field in FIELDS}
         self.service.call("delete_region", region=change.name, expect=(404,))
-        try:
-            return self._create(change.name, {**old, **change.want})
-        except CachingError as error:
+        errors = []
+        # What was read may hold fields that a create refuses; the settings of the guide alone are the next best, then the old ones.
+        for want, told in (({**old, **change.want}, ""), ({**plain, **change.want}, ""), (old, "old"), (plain, "old")):
             try:
-                self._create(change.name, old)
-                back = "it was created again with its old settings"
-            except CachingError:
-                back = "it could not be created again with its old settings either: it is gone"
-            raise CachingError(f"recreating failed: {error.message}; {back}") from None
+                later = self._create(change.name, want)
+            except CachingError as error:
+                errors.append(error.message)
+                continue
+            if told:
+                raise CachingError(f"recreating failed: {errors[0]}; it was created again with its old settings")
+            return later
+        raise CachingError(f"recreating failed: {errors[0]}; it could not be created again with its old settings either: it is gone")
 
 
 def _parsed(answer: t.Mapping[str, t.Any]) -> Object:
@@ -214,10 +229,16 @@ def size_of(answer: t.Any) -> int | None:
     """The number of entries in a region's object or statistics, or None where it isn't told."""
     if not isinstance(answer, dict):
         return None
-    found = next((answer[key] for key in _SIZES if isinstance(answer.get(key), (int, float)) and not isinstance(answer[key], bool)), None)
+    told = (canonical("integer", answer.get(key)) for key in _SIZES)
+    found = next((size for size in told if isinstance(size, int) and not isinstance(size, bool)), None)
     if found is None and isinstance(answer.get("stats"), dict):
         return size_of(answer["stats"])
     return None if found is None or found < 0 else int(found)
+
+
+def _settings(have: t.Mapping[str, t.Any]) -> Object:
+    """What was read of a region, without what is measured and what is not set."""
+    return {field: value for field, value in have.items() if not field.startswith("_") and value is not None}
 
 
 def _wire(want: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -4,7 +4,8 @@
 """Requests that must act once: a record in the store, so that the same id again repeats nothing.
 
 ``requests/<id>/started`` is made by put-if-absent with a digest of the request, ``requests/<id>/part-<n>`` follows each
-part that is done, ``requests/<id>/finished`` holds the result. A started record that is older than its lease belongs to
+part that is done, ``requests/<id>/finished`` holds the result, ``requests/<id>/released`` says that a run has failed
+and ended. A started record that is older than its lease belongs to
 a run that died: the next one goes on after the parts that are done.
 """
 
@@ -47,12 +48,14 @@ class RequestRecord:
         content = json.dumps({"request": self._digest}).encode()
         if not self.store.put_if_absent(f"{self._folder}/started", content):
             idle = min((entry.age for entry in self._entries()), default=LEASE)
-            if idle < LEASE:
+            released = self.store.get(f"{self._folder}/released") is not None
+            if idle < LEASE and not released:
                 raise CachingError(
                     f"request_id: another run works on {self.id} (last sign of it {idle:.0f} s ago); nothing was changed. "
                     f"If that run has died, this one can go on in {LEASE - idle:.0f} s"
                 )
             self.store.put(f"{self._folder}/started", content)
+            self.store.delete(f"{self._folder}/released")
         done = {}
         for entry in self._entries():
             name = entry.name.rpartition("/")[2]
@@ -65,6 +68,10 @@ class RequestRecord:
 
     def part(self, number: int, result: dict[str, t.Any]) -> None:
         self.store.put(f"{self._folder}/part-{number}", json.dumps(result).encode())
+
+    def release(self) -> None:
+        """The run ends without having finished, and knows it: the next one may go on at once."""
+        self.store.put(f"{self._folder}/released", b"{}")
 
     def finish(self, result: dict[str, t.Any]) -> None:
         self.store.put(f"{self._folder}/finished", json.dumps(result).encode())

@@ -25,6 +25,8 @@ def facts(state: State) -> dict[str, t.Any]:
         "ca_path": str(state.ca),
         "supervisor_config": str(state.supervisor_config),
         "supervisorctl": str(Path(sys.executable).parent / "supervisorctl"),
+        "database": str(state.database),
+        "properties": [str(state.properties(instance.name)) for instance in INSTANCES],
         "store_url": f"file://{state.store}",
         "inventory": str(state.inventory),
         "logs": str(state.logs),

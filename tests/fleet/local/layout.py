@@ -17,6 +17,7 @@ REDIS_PORT = 6379
 BUS_PORT = 16379
 SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT = 8403, 8404, 8443
 CLUSTER_SLOTS = 16384
+DATABASE_PRODUCTS = 20_000
 SECRETS = (
     "api_token", "admin_token", "monitor_token",
     "redis_password", "redis_service_password", "redis_observer_password",
@@ -84,6 +85,15 @@ class State:
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+    @property
+    def database(self) -> Path:
+        """What all instances warm from."""
+        return self.folder / "database.sqlite"
+
+    def properties(self, name: str) -> Path:
+        """The configuration file of one instance."""
+        return self.work(name) / "application.properties"
 
     @property
     def facts(self) -> Path:

@@ -16,15 +16,17 @@ from collections.abc import Iterator
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
+from . import schedules
 from . import settings as options
-from .errors import Unavailable
-from .redis_client import Redis
+from .database import DatabaseAway
+from .errors import ApiError, Unavailable
 from .routes import table
 from .settings import Settings, SettingsError
-from .storage import Storage
 from .web import Service, application
+
+log = logging.getLogger("caching-service")
 
 
 class Server(uvicorn.Server):
@@ -41,7 +43,7 @@ def _servers(settings: Settings, service: Service) -> list[tuple[Server, socket.
     data = application(service, [route for route in routes if one_port or route.port != "management"])
     management = application(service, [route for route in routes if route.port != "data"])
 
-    def server(app: FastAPI, port: int, *, tls: bool = False) -> tuple[Server, socket.socket]:
+    def server(app: Starlette, port: int, *, tls: bool = False) -> tuple[Server, socket.socket]:
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -72,10 +74,8 @@ def _servers(settings: Settings, service: Service) -> list[tuple[Server, socket.
 
 
 async def run(settings: Settings) -> None:
-    redis = Redis(settings)
-    service = Service(settings, redis, Storage(redis, settings.namespace, settings.dialects))
-    service.meters.watch_collections()
-    servers = _servers(settings, service)
+    servers: list[tuple[Server, socket.socket]] = []
+    stopping: list[asyncio.Task[None]] = []
 
     async def drain() -> None:
         """Out of service first, so that balancers look elsewhere; then requests in flight and accepted work end."""
@@ -84,20 +84,33 @@ async def run(settings: Settings) -> None:
         for server, _listener in servers:
             server.should_exit = True
 
-    stopping: list[asyncio.Task[None]] = []
-
     def stop() -> None:
         if not stopping:
             stopping.append(asyncio.create_task(drain()))
 
+    try:
+        service = Service.create(settings, stop)
+    except ApiError as error:
+        raise SettingsError(f"--config: {error.message}") from error
+    service.meters.watch_collections()
+    servers += _servers(settings, service)
+    try:
+        service.database.prepare()
+    except DatabaseAway as error:  # health tells of it
+        log.warning("the database can't be opened: %s", error)
     with contextlib.suppress(Unavailable):  # it will be looked for again with each request
-        await redis.primaries()
+        await service.redis.primaries()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    ticking = [asyncio.create_task(schedules.follow_forever(service)),
+               asyncio.create_task(schedules.fire_forever(service))]
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+    for task in ticking:
+        task.cancel()
+    await service.jobs.stop()
     if service.pending:
         await asyncio.wait(service.pending, timeout=5)
-    await redis.close()
+    await service.redis.close()
 
 
 def main() -> int:

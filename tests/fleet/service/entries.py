@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from . import durations
-from .errors import ApiError, Problems
+from .database import DatabaseAway
+from .errors import ApiError, Problems, timestamp
 from .storage import Entry
 from .web import Service, body_of, text_of
 
@@ -34,18 +37,25 @@ def _answer(service: Service, key: str, entry: Entry) -> dict[str, Any]:
 
 async def get_entry(service: Service, request: Request) -> Response:
     region, key = text_of(request, "region"), text_of(request, "key")
-    entry = (await service.storage.get(region, [key])).get(key)
-    meters = service.meters.regions[region]
+    entry = (await service.store(region).get(region, [key])).get(key)
+    service.meters.regions[region].read(key, found=entry is not None)
     if entry is None:
-        meters.misses += 1
         raise ApiError(404, f"Key '{key}' does not exist in region '{region}'")
-    meters.hits += 1
     return JSONResponse(_answer(service, key, entry))
 
 
 async def has_entry(service: Service, request: Request) -> Response:
-    there = await service.storage.exists(text_of(request, "region"), text_of(request, "key"))
+    region = text_of(request, "region")
+    there = await service.store(region).exists(region, text_of(request, "key"))
     return Response(status_code=200 if there else 404)
+
+
+async def _write_through(service: Service, region: str, key: str, value: Any) -> None:
+    try:
+        await asyncio.to_thread(service.database.write, region, key, json.dumps(value), timestamp())
+    except DatabaseAway as error:
+        await service.store(region).remove(region, [key])
+        raise ApiError(503, f"The database is away: {error}") from error
 
 
 async def put_entry(service: Service, request: Request) -> Response:
@@ -61,7 +71,10 @@ async def put_entry(service: Service, request: Request) -> Response:
     if not _texts(tags):
         problems.add("tags", "must be a list of texts", tags)
     problems.check()
-    lifetime, evicted = await service.storage.put(region, key, body["value"], milliseconds, tags)
+    store = service.store(region)
+    lifetime, evicted = await store.put(region, key, body["value"], milliseconds, tags)
+    if service.control.writes_through(region, key):
+        await _write_through(service, region, key, body["value"])
     meters = service.meters.regions[region]
     meters.puts += 1
     meters.evictions += evicted
@@ -70,8 +83,9 @@ async def put_entry(service: Service, request: Request) -> Response:
 
 async def delete_entry(service: Service, request: Request) -> Response:
     region, key = text_of(request, "region"), text_of(request, "key")
-    await service.storage.definition(region)
-    if not await service.storage.remove(region, [key]):
+    store = service.store(region)
+    await store.definition(region)
+    if not await store.remove(region, [key]):
         raise ApiError(404, f"Key '{key}' does not exist in region '{region}'")
     service.meters.regions[region].removals += 1
     return Response(status_code=204)
@@ -88,10 +102,9 @@ async def get_entries(service: Service, request: Request) -> Response:
     problems.check()
     assert keys is not None
     wanted = list(dict.fromkeys(keys))
-    found = await service.storage.get(region, wanted)
-    meters = service.meters.regions[region]
-    meters.hits += len(found)
-    meters.misses += len(wanted) - len(found)
+    found = await service.store(region).get(region, wanted)
+    for key in wanted:
+        service.meters.regions[region].read(key, found=key in found)
     return JSONResponse(
         {
             "region": region,

@@ -35,8 +35,9 @@ def not_found(region: str) -> ApiError:
 class Problems:
     """Collects what is wrong with the fields of a request."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, status: int = 400) -> None:
         self.name = name
+        self.status = status
         self.errors: list[dict[str, Any]] = []
 
     def add(self, field: str, message: str, value: object) -> None:
@@ -45,7 +46,7 @@ class Problems:
     def check(self) -> None:
         if self.errors:
             message = f"Validation failed for object='{self.name}'. Error count: {len(self.errors)}"
-            raise ApiError(400, message, self.errors)
+            raise ApiError(self.status, message, self.errors)
 
 
 def timestamp() -> str:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from .errors import ApiError, Problems
 from .web import Service, body_of, text_of
@@ -22,7 +21,7 @@ def _texts(value: object) -> bool:
 
 
 async def _remove(service: Service, region: str, kind: str, what: Any) -> int:
-    storage = service.storage
+    storage = service.store(region)
     await storage.definition(region)
     if kind == "key":
         removed = await storage.remove(region, [what])
@@ -34,26 +33,14 @@ async def _remove(service: Service, region: str, kind: str, what: Any) -> int:
     return removed
 
 
-async def _answered(service: Service, work: Callable[[], Awaitable[dict[str, Any]]]) -> Response:
-    """The result of the work, or as the dialect wants it: later, or without counts."""
-    if service.dialect("accepted"):
-
-        async def apply() -> None:
-            await work()
-
-        return service.later(apply())
-    result = await work()
-    return Response(status_code=204) if service.dialect("no-counts") else JSONResponse(result)
-
-
 async def clear_region(service: Service, request: Request) -> Response:
     region = text_of(request, "region")
-    await service.storage.definition(region)
+    await service.store(region).definition(region)
 
     async def work() -> dict[str, Any]:
         return {"region": region, "invalidated": await _remove(service, region, "region", None)}
 
-    return await _answered(service, work)
+    return await service.answered(work)
 
 
 async def _over_regions(service: Service, request: Request, field: str) -> Response:
@@ -71,13 +58,13 @@ async def _over_regions(service: Service, request: Request, field: str) -> Respo
     problems.check()
     names = list(dict.fromkeys(regions or []))
     for name in names:  # all are known before anything is removed
-        await service.storage.definition(name)
+        await service.store(name).definition(name)
 
     async def work() -> dict[str, Any]:
         results = [{"region": name, "invalidated": await _remove(service, name, field, what)} for name in names]
         return {"invalidated": sum(int(result["invalidated"]) for result in results), "results": results}
 
-    return await _answered(service, work)
+    return await service.answered(work)
 
 
 async def invalidate_pattern(service: Service, request: Request) -> Response:
@@ -124,4 +111,4 @@ async def invalidate_bulk(service: Service, request: Request) -> Response:
         results = [await _item(service, item) for item in items]
         return {"invalidated": sum(result["invalidated"] for result in results), "results": results}
 
-    return await _answered(service, work)
+    return await service.answered(work)

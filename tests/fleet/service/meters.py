@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
+
+KEYS_KEPT = 1000
 
 
 @dataclass(slots=True)
@@ -42,6 +44,21 @@ class RegionMeters:
     puts: int = 0
     removals: int = 0
     evictions: int = 0
+    keys: Counter[str] = field(default_factory=Counter)  # reads of each key, of the most read ones
+
+    @property
+    def gets(self) -> int:
+        return self.hits + self.misses
+
+    def hit_rate(self) -> float | None:
+        return self.hits / self.gets if self.gets else None
+
+    def read(self, key: str, *, found: bool) -> None:
+        self.hits += found
+        self.misses += not found
+        self.keys[key] += 1
+        if len(self.keys) > KEYS_KEPT:
+            self.keys = Counter(dict(self.keys.most_common(KEYS_KEPT // 2)))
 
 
 @dataclass(slots=True)

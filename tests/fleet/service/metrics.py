@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The actuator's metrics and configuration properties, of this process. The jvm.* names tell of Python's process."""
+"""The actuator's metrics of this process. The jvm.* names tell of Python's process."""
 
 from __future__ import annotations
 
@@ -82,6 +82,10 @@ async def _pauses(service: Service) -> Reading:
     return Reading("jvm.gc.pause", "Pauses of the garbage collector", "seconds", [({}, timer.measurements())])
 
 
+async def _started(service: Service) -> Reading:
+    return _value("process.start.time", "When this process started, since 1970", "seconds", service.meters.started)
+
+
 METRICS: dict[str, Callable[[Service], Awaitable[Reading]]] = {
     "cache.gets": _gets,
     "cache.requests": _requests,
@@ -89,6 +93,7 @@ METRICS: dict[str, Callable[[Service], Awaitable[Reading]]] = {
     "jvm.gc.pause": _pauses,
     "jvm.memory.max": _memory_max,
     "jvm.memory.used": _memory_used,
+    "process.start.time": _started,
     "redis.connections": _connections,
     "redis.connections.active": _connections_active,
     "redis.memory.max": _redis_max,
@@ -113,28 +118,3 @@ async def get_metric(service: Service, request: Request) -> Response:
     if answer is None:
         raise ApiError(404, f"No metric '{name}' with these tags")
     return JSONResponse(answer)
-
-
-async def configuration_properties(service: Service, _request: Request) -> Response:
-    settings = service.settings
-    redis = {
-        "nodes": [f"{host}:{port}" for host, port in settings.redis],
-        "username": settings.redis_username or None,
-        "password": "******" if settings.redis_password else None,
-    }
-    server = {
-        "address": settings.host,
-        "port": settings.port,
-        "management": {"port": settings.management_port or settings.port},
-        "ssl": {"enabled": bool(settings.tls_port), "port": settings.tls_port or None},
-    }
-    cache = {"namespace": settings.namespace, "dialects": sorted(settings.dialects)}
-    beans = {
-        f"{prefix}-com.exalt.caching.{name}": {"prefix": prefix, "properties": properties, "inputs": {}}
-        for prefix, name, properties in (
-            ("cache", "CacheProperties", cache),
-            ("server", "ServerProperties", server),
-            ("spring.data.redis", "RedisProperties", {"cluster": redis}),
-        )
-    }
-    return JSONResponse({"contexts": {"caching-service": {"beans": beans, "parentId": None}}})

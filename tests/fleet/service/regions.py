@@ -13,56 +13,16 @@ from starlette.responses import JSONResponse, Response
 
 from . import model
 from .errors import ApiError, error_response
-from .model import Region
+from .lists import arranged
 from .web import Service, body_of, text_of
 
-PAGE = 20
 LIST_PATH = "/api/v1/cache/regions"
-
-
-def _page(request: Request) -> tuple[int, int]:
-    try:
-        number, size = int(request.query_params.get("page", 0)), int(request.query_params.get("size", PAGE))
-    except ValueError as error:
-        raise ApiError(400, "page and size must be whole numbers") from error
-    return max(number, 0), min(max(size, 1), 100)
-
-
-def _arranged(service: Service, request: Request, regions: list[Region]) -> Any:
-    """The list in the shape of the service's dialect."""
-    if service.dialect("wrapped"):
-        return {"regions": regions}
-    if service.dialect("map"):
-        return {region["name"]: region for region in regions}
-    if not (service.dialect("paged") or service.dialect("hal")):
-        return regions
-    number, size = _page(request)
-    pages = -(-len(regions) // size)
-    content = regions[number * size:(number + 1) * size]
-    last = number >= pages - 1
-    if service.dialect("paged"):
-        return {
-            "content": content,
-            "number": number,
-            "size": size,
-            "numberOfElements": len(content),
-            "totalElements": len(regions),
-            "totalPages": pages,
-            "first": number == 0,
-            "last": last,
-            "empty": not content,
-        }
-    links = {"self": {"href": f"{LIST_PATH}?page={number}&size={size}"}}
-    if not last:
-        links["next"] = {"href": f"{LIST_PATH}?page={number + 1}&size={size}"}
-    page = {"size": size, "totalElements": len(regions), "totalPages": pages, "number": number}
-    return {"_embedded": {"regions": content}, "_links": links, "page": page}
 
 
 async def list_regions(service: Service, request: Request) -> Response:
     dialects = service.settings.dialects
     regions = [model.answer(region, measure, dialects) for region, measure in await service.storage.regions()]
-    return JSONResponse(_arranged(service, request, regions))
+    return JSONResponse(arranged(service, request, "regions", regions))
 
 
 async def get_region(service: Service, request: Request) -> Response:
@@ -128,13 +88,12 @@ async def region_stats(service: Service, request: Request) -> Response:
     """Size and memory are the region's, over the cluster; the counters are this instance's."""
     region, (size, memory) = await service.storage.region(text_of(request, "region"))
     meters = service.meters.regions[region["name"]]
-    gets = meters.hits + meters.misses
     answer: dict[str, Any] = {
         "region": region["name"],
         "maxSize": region["maxSize"],
         "hits": meters.hits,
         "misses": meters.misses,
-        "hitRate": meters.hits / gets if gets else None,
+        "hitRate": meters.hit_rate(),
         "puts": meters.puts,
         "removals": meters.removals,
         "evictions": meters.evictions,

@@ -85,6 +85,94 @@ table.insert(gone, 1, former or '')
 return gone
 """
 
+# ARGV expiry, now, policy, maximum size, then entry and meta of each.
+# Answers three lists of entry and meta: what was replaced, what had expired, what was evicted.
+PUT_MANY = _FORGET + """
+local expired, formers = forget_expired(ARGV[2], nil), {}
+for at = 5, #ARGV, 2 do
+  local entry = ARGV[at]
+  local former = redis.call('HGET', KEYS[3], entry)
+  local bytes = cjson.decode(ARGV[at + 1])[1]
+  if former then
+    bytes = bytes - cjson.decode(former)[1]
+    formers[#formers + 1] = entry
+    formers[#formers + 1] = former
+  end
+  redis.call('HSET', KEYS[3], entry, ARGV[at + 1])
+  redis.call('HINCRBY', KEYS[3], '', bytes)
+  redis.call('ZADD', KEYS[1], ARGV[1], entry)
+  if ARGV[3] == 'LRU' then redis.call('ZADD', KEYS[2], ARGV[2], entry)
+  elseif ARGV[3] == 'LFU' then redis.call('ZINCRBY', KEYS[2], 1, entry)
+  else redis.call('ZADD', KEYS[2], 'NX', ARGV[2], entry) end
+end
+return {formers, expired, evict(tonumber(ARGV[4]), nil)}
+"""
+
+# ARGV entry, meta. The entry's value was written anew; its time to live and its place stay.
+RESIZE = """
+local former = redis.call('HGET', KEYS[3], ARGV[1])
+if not former then return 0 end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
+redis.call('HINCRBY', KEYS[3], '', cjson.decode(ARGV[2])[1] - cjson.decode(former)[1])
+return 1
+"""
+
+# KEYS[1] the usage of a region: halves every count.
+AGE = """
+local uses = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for at = 1, #uses, 2 do redis.call('ZADD', KEYS[1], math.floor(uses[at + 1] / 2), uses[at]) end
+return #uses / 2
+"""
+
+# KEYS[1] an entry; ARGV its value and the one to put there if it still has that.
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1
+"""
+
+# Warm jobs: KEYS[1] the hash of jobs by region.
+# ARGV region, job, now, milliseconds after which a silent job counts as dead. Answers 1 if the job is taken.
+CLAIM_JOB = """
+local text = redis.call('HGET', KEYS[1], ARGV[1])
+if text then
+  local job = cjson.decode(text)
+  if job.id == cjson.decode(ARGV[2]).id then return 1 end
+  local active = job.status == 'QUEUED' or job.status == 'RUNNING'
+  if active and tonumber(ARGV[3]) - job.beat < tonumber(ARGV[4]) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+
+# ARGV region, id, JSON of the fields to set. Answers the job's status: after a cancellation only counts are taken over.
+REPORT_JOB = """
+local text = redis.call('HGET', KEYS[1], ARGV[1])
+if not text then return 'GONE' end
+local job, changes = cjson.decode(text), cjson.decode(ARGV[3])
+if job.id ~= ARGV[2] then return 'GONE' end
+if job.status == 'QUEUED' or job.status == 'RUNNING' then
+  for field, value in pairs(changes) do job[field] = value end
+else
+  job.loaded, job.failed = changes.loaded, changes.failed
+end
+redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(job))
+return job.status
+"""
+
+# ARGV region, now, milliseconds of silence, JSON of the fields to set. Answers the job, or nothing if none runs.
+CANCEL_JOB = """
+local text = redis.call('HGET', KEYS[1], ARGV[1])
+if not text then return false end
+local job = cjson.decode(text)
+local active = job.status == 'QUEUED' or job.status == 'RUNNING'
+if not active or tonumber(ARGV[2]) - job.beat >= tonumber(ARGV[3]) then return false end
+for field, value in pairs(cjson.decode(ARGV[4])) do job[field] = value end
+local after = cjson.encode(job)
+redis.call('HSET', KEYS[1], ARGV[1], after)
+return after
+"""
+
 # ARGV maximum size. Answers the evicted entries and their meta.
 SHRINK = _FORGET + """
 return evict(tonumber(ARGV[1]), nil)

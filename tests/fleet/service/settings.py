@@ -13,23 +13,30 @@ from dataclasses import dataclass
 DIALECTS: dict[str, str] = {
     "standard": "as the guide has it; PUT replaces, lists are plain arrays, durations come back in minutes",
     "put-merges": "PUT keeps the fields that the request leaves out",
-    "paged": "the list of regions is a Spring page of 20 (`content`, `number`, `totalPages`, `last`)",
-    "wrapped": "the list of regions is inside `regions`",
-    "hal": "the list of regions is a HAL page of 20 (`_embedded`, `_links.next`)",
-    "map": "the list of regions is an object, by name",
+    "paged": "lists (regions, warm jobs, schedules, flags) are a Spring page of 20 (`content`, `totalPages`, `last`)",
+    "wrapped": "a list is inside an object: `regions`, `jobs`, `schedules`, `features`",
+    "hal": "a list is a HAL page of 20 (`_embedded`, `_links.next`)",
+    "map": "a list is an object, by name (warm jobs: by region)",
     "seconds": "durations are numbers of seconds",
     "iso": "durations come back exactly as they were sent",
     "single-get": "GET of one region answers",
     "no-single-get": "GET of one region is 405, as in the standard",
-    "null-fields": "enableEncryption and description are null in every answer",
-    "absent-fields": "enableEncryption and description are never returned",
+    "null-fields": "enableEncryption and description are null in every answer, and so are a flag's regions if none",
+    "absent-fields": "enableEncryption and description are never returned, nor a flag's regions if there are none",
     "ignores-compression": "200, but enableCompression is not applied",
-    "accepted": "writes of regions and invalidations answer 202 and are applied 300 to 700 ms later",
-    "no-counts": "no size and memoryUsage; invalidations answer 204",
+    "accepted": "writes, but for entries, features and modes, answer 202 and are applied 300 to 700 ms later",
+    "no-counts": "no size and memoryUsage; invalidations and tasks answer 204",
     "immutable": "evictionPolicy can't be changed: 409",
     "no-patch": "the admin path of a region has no PATCH (405) and no PUT (404)",
     "lists-need-admin": "listing regions and their statistics takes the admin token",
     "lower-case-enums": "evictionPolicy is answered in lower case",
+    "schedule-delete": "a warm schedule can be deleted; in the standard that is 405",
+    "fixed-features": "only the known flags can be set, others are 404; in the standard PUT creates them",
+    "local-settings": "settings and strategies are each process's own; in the standard all instances share them",
+    "hidden-settings": "settings can't be read: configprops leaves them out, and their PUT answers 204",
+    "leaky-configprops": "configprops shows secrets in clear",
+    "leave-mode": "DELETE leaves the local-cache mode; in the standard that is 405",
+    "mode-readable": "GET tells whether the local-cache mode is on; in the standard that is 405",
 }
 LISTS = {"paged", "wrapped", "hal", "map"}
 
@@ -51,6 +58,8 @@ class Settings:
     redis_password: str
     namespace: str
     database: str
+    config: str
+    clock_offset: float
     drain: float
     dialects: frozenset[str]
     tokens: Mapping[str, str]  # token -> role
@@ -59,7 +68,7 @@ class Settings:
 def _nodes(text: str) -> tuple[tuple[str, int], ...]:
     nodes = []
     for item in text.split(","):
-        host, _, port = item.strip().rpartition(":")
+        host, _colon, port = item.strip().rpartition(":")
         if not host or not port.isdigit():
             raise SettingsError(f"--redis: '{item}' is not host:port")
         nodes.append((host, int(port)))
@@ -88,18 +97,21 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--dialect", default="standard", help="comma-separated; see --list-dialects")
     result.add_argument("--namespace", default="", help="prefix of every Redis key")
     result.add_argument("--database", default="", help="path of the SQLite file; empty: a private temporary one")
+    result.add_argument("--config", default="", help="properties file that /actuator/refresh reads again")
+    result.add_argument("--clock-offset", type=float, default=0, help="seconds that the schedules' clock is ahead")
     result.add_argument("--drain", type=float, default=0.3, help="seconds out of service before the ports close")
     result.add_argument("--list-dialects", action="store_true")
     return result
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings | None:
+def load(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings | None:
     """The settings, or None when only the list of dialects was asked for."""
     options = parser().parse_args(argv)
     if options.list_dialects:
         for name, meaning in DIALECTS.items():
             print(f"{name:20} {meaning}")
         return None
+    environ = os.environ if environ is None else environ
     tokens: dict[str, str] = {}
     for variable, role in (("API_TOKEN", "api"), ("MONITOR_TOKEN", "monitor"), ("ADMIN_TOKEN", "admin")):
         token = environ.get(variable, "")
@@ -120,6 +132,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
         redis_password=environ.get("REDIS_PASSWORD", ""),
         namespace=options.namespace,
         database=options.database,
+        config=options.config,
+        clock_offset=options.clock_offset,
         drain=options.drain,
         dialects=_dialects(options.dialect),
         tokens=tokens,

@@ -15,14 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .audit import Audit
+from .control import Control
+from .database import Database
 from .errors import ApiError, error_response
+from .jobs import Jobs
+from .local_cache import LocalCache
 from .meters import Meters
 from .redis_client import Redis
 from .settings import Settings
@@ -40,12 +45,30 @@ class Service:
     settings: Settings
     redis: Redis
     storage: Storage
-    meters: Meters = field(default_factory=Meters)
+    database: Database
+    control: Control
+    jobs: Jobs
+    meters: Meters
+    stop: Callable[[], None]
+    audit: Audit = field(default_factory=Audit)
+    local: LocalCache | None = None
     draining: bool = False
     pending: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @classmethod
+    def create(cls, settings: Settings, stop: Callable[[], None] = lambda: None) -> Service:
+        redis, meters, database = Redis(settings), Meters(), Database(settings.database)
+        storage = Storage(redis, settings.namespace, settings.dialects)
+        control = Control(storage, settings.dialects, settings.config)
+        jobs = Jobs(storage, database, meters)
+        return cls(settings, redis, storage, database, control, jobs, meters, stop)
+
     def dialect(self, name: str) -> bool:
         return name in self.settings.dialects
+
+    def store(self, region: str) -> Storage | LocalCache:
+        """Where the entries of a region are now."""
+        return self.local if self.local and self.local.covers(region) else self.storage
 
     def later(self, work: Coroutine[Any, Any, Any]) -> Response:
         """202 at once, the work itself 300 to 700 ms later: the dialect `accepted`."""
@@ -61,6 +84,13 @@ class Service:
         self.pending.add(task)
         task.add_done_callback(self.pending.discard)
         return JSONResponse({"status": "ACCEPTED"}, status_code=202)
+
+    async def answered(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> Response:
+        """The result of the work, or as the dialect wants it: later, or without counts."""
+        if self.dialect("accepted"):
+            return self.later(work())  # type: ignore[arg-type]
+        result = await work()
+        return Response(status_code=204) if self.dialect("no-counts") else JSONResponse(result)
 
 
 Handler = Callable[[Service, Request], Awaitable[Response]]
@@ -83,7 +113,10 @@ def text_of(request: Request, name: str) -> str:
         raise ApiError(400, f"The path's {name} is not UTF-8") from error
 
 
-async def body_of(request: Request) -> Any:
+async def body_of(request: Request, *, optional: bool = False) -> Any:
+    """The JSON body; where it is optional, none at all is an empty object."""
+    if optional and not await request.body():
+        return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(415, f"Content-Type '{kind}' is not supported")
@@ -95,12 +128,36 @@ async def body_of(request: Request) -> Any:
         raise ApiError(400, f"JSON parse error: {error}") from error
 
 
+async def object_of(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    body = await body_of(request, optional=optional)
+    if not isinstance(body, dict):
+        raise ApiError(400, "JSON parse error: an object is expected")
+    return body
+
+
 def _role(service: Service, request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _space, token = request.headers.get("authorization", "").partition(" ")
     role = service.settings.tokens.get(token.strip()) if scheme.lower() == "bearer" else None
     if role is None:
         raise ApiError(401, "Full authentication is required to access this resource")
     return role
+
+
+def _admit(service: Service, request: Request, route: Route) -> None:
+    """Refuses who may not do this; either way it is noted."""
+    principal, reason = "anonymous", ""
+    try:
+        if request.headers.get("authorization"):
+            principal = "unknown"
+        principal = _role(service, request)
+        if principal not in ALLOWED[route.token]:
+            raise ApiError(403, "Access Denied")
+    except ApiError as error:
+        reason = error.message
+        raise
+    finally:
+        client = request.client.host if request.client else ""
+        service.audit.note(principal, client, request.method, request.scope["path"], route.path, reason)
 
 
 def _endpoint(service: Service, route: Route) -> Callable[[Request], Awaitable[Response]]:
@@ -110,8 +167,8 @@ def _endpoint(service: Service, route: Route) -> Callable[[Request], Awaitable[R
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
         try:
-            if allowed and _role(service, request) not in allowed:
-                raise ApiError(403, "Access Denied")
+            if allowed:
+                _admit(service, request, route)
             response = await route.handler(service, request)
         except ApiError as error:
             response = error_response(request, error)
@@ -135,10 +192,11 @@ class RawPaths:
         await self.app(scope, receive, send)
 
 
-def application(service: Service, routes: Iterable[Route]) -> FastAPI:
-    app = FastAPI(title="Caching Service", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+def application(service: Service, routes: Iterable[Route]) -> Starlette:
+    app = Starlette()
+    app.router.redirect_slashes = False
     for route in routes:
-        app.add_route(route.path, _endpoint(service, route), methods=[route.method], include_in_schema=False)
+        app.add_route(route.path, _endpoint(service, route), methods=[route.method])
     app.add_middleware(RawPaths)
 
     async def refused(request: Request, error: Exception) -> Response:

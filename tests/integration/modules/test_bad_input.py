@@ -159,7 +159,7 @@ URLS: list[Case] = [
     ("dead-port", "cache_info", {"service_url": "http://127.0.0.1:9"}, "no connection (Connection refused)"),
     ("dead-port-region", "cache_region", {"service_url": "http://127.0.0.1:9", **region()}, "no connection (Connection refused)"),
     ("dead-port-health", "cache_health_info", {"service_url": "http://127.0.0.1:9"}, "127.0.0.1:9: status UNREACHABLE"),
-    ("no-such-host", "cache_info", {"service_url": "http://nowhere.invalid:8403"}, "no connection (Name or service not known)"),
+    ("no-such-host", "cache_info", {"service_url": "http://nowhere.invalid:8403"}, "nowhere.invalid:8403/api/v1/cache/regions: no connection ("),
     ("https-to-http", "cache_info", {"service_url": "https://127.0.0.1:{port}"}, "is it http instead of https?"),
 ]
 INVALIDATIONS: list[Case] = [

@@ -176,7 +176,8 @@ def test_a_run_that_died_is_taken_up_after_its_lease(service, tmp_path) -> None:
     options = {**target.args, **target.redis_args, **FREE, "invalidations": [KEYS, TAGS], "request_id": "r1", "store_url": f"file://{tmp_path}"}
     target.proxy.break_with({"path": "invalidate/tags", "status": 500, "body": "dies here"})
     assert run_module("cache_invalidate", options)["failed"]
-    assert sorted(os.listdir(folder)) == ["part-0", "started"]
+    assert sorted(os.listdir(folder)) == ["part-0", "released", "started"]
+    (folder / "released").unlink()  # as if it had been killed
     target.proxy.break_with()
     busy = run_module("cache_invalidate", options)
     assert busy["failed"] and "another run works on r1" in busy["msg"] and busy.get("changed", False) is False
@@ -189,6 +190,41 @@ def test_a_run_that_died_is_taken_up_after_its_lease(service, tmp_path) -> None:
     assert [item["status"] for item in result["results"]] == ["removed earlier", "removed"]
     assert [record["path"] for record in target.proxy.writes()] == ["/api/v1/cache/invalidate/tags"]
     assert json.loads((folder / "finished").read_text())["removed"] == 4
+
+
+def test_a_run_that_failed_can_be_repeated_at_once(service, tmp_path) -> None:
+    target = service()
+    stage = Stage(target)
+    fill(stage)
+    options = {**target.args, **target.redis_args, **FREE, "invalidations": [KEYS, TAGS], "request_id": "r3", "store_url": f"file://{tmp_path}"}
+    target.proxy.break_with({"path": "invalidate/tags", "first": 1, "status": 500, "body": "once"})
+    assert run_module("cache_invalidate", options)["failed"]
+    result = accepted(run_module("cache_invalidate", options))
+    assert [item["status"] for item in result["results"]] == ["removed earlier", "removed"]
+
+
+def test_a_claim_that_nothing_bears_out_is_told(service) -> None:
+    """It may have been written again since, so it is a warning; what is only accepted and not done is an error."""
+    target = service()
+    stage = Stage(target)
+    fill(stage)
+    target.proxy.break_with({"method": "POST", "path": "invalidate", "status": 200, "body": '{"removed": 4}'})
+    result = accepted(run_module("cache_invalidate", {**target.args, **target.redis_args, **FREE, "invalidations": [PATTERN]}))
+    assert result["results"][0]["remaining"] == 4 and "or never removed" in str(result["warnings"])
+    target.proxy.break_with({"method": "POST", "path": "invalidate", "status": 202, "body": "{}"})
+    late = run_module("cache_invalidate", {**target.args, **target.redis_args, **FREE, "invalidations": [PATTERN], "wait_timeout": 0.5})
+    assert late["failed"] and "4 of 4 entries are still there after 0.5 s" in late["msg"]
+
+
+def test_a_pattern_can_not_clear_a_protected_region(service) -> None:
+    target = service()
+    stage = Stage(target)
+    fill(stage)
+    everything = {**target.args, **target.redis_args, **FREE, "protected_regions": ["users"]}
+    for pattern in ("*", "user:*"):
+        result = run_module("cache_invalidate", {**everything, "invalidations": [{"type": "pattern", "region": "users", "pattern": pattern}]})
+        assert result["failed"] and "users is protected: it is never cleared" in result["msg"]
+    accepted(run_module("cache_invalidate", {**everything, "invalidations": [{"type": "pattern", "region": "users", "pattern": "user:*:cart"}]}))
 
 
 def test_nothing_that_matches_is_recorded_too(service, tmp_path) -> None:

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What each process of the service keeps for itself (H02): read of every process, else recalled, else unknown.
+
+A record in the store holds what was last written to a process. It is void as soon as the process has started again, and
+where the service does not tell when its processes started there is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+import typing as t
+
+from .._errors import ApiError, CachingError, Unreachable
+from .._reconcile import Change, Mode, Object, Wanted, reconcile
+from .._service import Instance, Service
+from .._store import Store
+
+UNKNOWN = "unknown"
+NO_SUCH_CALL = (404, 405, 501)
+_ODD = re.compile(r"[^A-Za-z0-9_.-]+")
+STARTED_WITHIN = 1.0   # seconds by which the start of one process may differ when it is computed from its uptime twice
+
+
+def started(service: Service, instance: Instance, once: bool = False) -> float | None:
+    """When a process started, in seconds of its own clock; None where the service does not tell."""
+    for metric in ("process.start.time", "process.uptime"):
+        try:
+            answer = service.call("metric", instance=instance, metric=metric, expect=NO_SUCH_CALL, passing=(), once=once)
+            found = answer.json() if answer.ok else None
+        except (ApiError, Unreachable):
+            return None
+        values = [row.get("value") for row in found.get("measurements") or [] if isinstance(row, dict)] if isinstance(found, dict) else []
+        if values and isinstance(values[0], (int, float)) and not isinstance(values[0], bool):
+            return float(values[0]) if metric == "process.start.time" else time.time() - values[0]
+    return None
+
+
+class Records:
+    """What was last written to each process, in ``<kind>/<process>`` of the store; without a store nothing is recalled."""
+
+    def __init__(self, service: Service, store: Store | None, kind: str) -> None:
+        self.service = service
+        self.store = store
+        self.kind = kind
+
+    def recall(self, instance: Instance) -> Object:
+        """The values of the record, if the process has not started again since."""
+        content = self.store.get(self._name(instance)) if self.store else None
+        try:
+            found = json.loads(content) if content else {}
+            begun, values = found.get("process_started"), found.get("recorded")
+        except (ValueError, AttributeError):
+            return {}
+        if not isinstance(begun, (int, float)) or not isinstance(values, dict):
+            return {}
+        now = started(self.service, instance)
+        return values if now is not None and abs(now - begun) < STARTED_WITHIN else {}
+
+    def remember(self, instance: Instance, values: Object) -> None:
+        begun = started(self.service, instance) if self.store else None
+        if self.store and begun is not None:
+            record = {"instance": instance.name, "url": instance.service, "process_started": begun, "recorded": values}
+            self.store.put(self._name(instance), json.dumps(record).encode())
+
+    def _name(self, instance: Instance) -> str:
+        digest = hashlib.sha256(f"{instance.name} {instance.service}".encode()).hexdigest()[:12]
+        return f"{self.kind}/{_ODD.sub('-', instance.name)[:60]}-{digest}"
+
+
+class PerProcess:
+    """Every process of the service as one object, for the reconciler.
+
+    ``look`` reads what a process tells (a field that it does not tell is missing), ``act`` writes to one and returns True
+    where that is applied later. What a process that answers does not tell is what was acknowledged in this run, else what
+    the records hold, else unknown; of a process that does not answer everything is unknown. ``about``: what a record holds
+    beside the fields.
+    """
+
+    kind = "instance"
+
+    def __init__(
+        self, service: Service, instances: t.Sequence[Instance], fields: t.Mapping[str, str], wanted: Object, records: Records,
+        look: t.Callable[[Instance, bool], Object], act: t.Callable[[Instance, Change], bool],
+        guard: t.Callable[[list[Change]], None] = lambda changes: None, about: t.Callable[[], Object] = dict,
+    ) -> None:
+        self.service = service
+        self.concurrency = service.concurrency
+        self.fields: t.Mapping[str, str] = fields
+        self.guard = guard
+        self.instances = {instance.name: instance for instance in instances}
+        if len(self.instances) < len(instances):
+            raise CachingError("instances: two of them have the same name")
+        self.silent: dict[str, str] = {}
+        self.unreadable: dict[str, set[str]] = {}
+        self.last: dict[str, Object] = {}
+        self.errors: dict[str, str] = {}
+        self._wanted = wanted
+        self._records = records
+        self._look = look
+        self._act = act
+        self._about = about
+        self._recalled: dict[str, Object] = {}
+        self._acknowledged: dict[str, Object] = {}
+
+    def wanted(self) -> dict[str, Object]:
+        return {name: dict(self._wanted) for name in self.instances}
+
+    def read(self) -> dict[str, Object]:
+        names = list(self.instances)
+        self.last = dict(zip(names, self.service.each(self._read_one, names)))
+        return self.last
+
+    def _read_one(self, name: str) -> Object:
+        instance = self.instances[name]
+        try:
+            told = self._look(instance, name in self.silent)
+            self.silent.pop(name, None)
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.status < 500:
+                raise
+            self.silent[name] = error.message
+            return {field: UNKNOWN if field in self._wanted else None for field in self.fields}
+        missing = {field for field in self._wanted if told.get(field) is None}
+        self.unreadable[name] = missing
+        if missing and name not in self._recalled:
+            self._recalled[name] = self._records.recall(instance)
+        known = {**self._recalled.get(name, {}), **self._acknowledged.get(name, {})}
+        return {**told, **{field: known.get(field, UNKNOWN) for field in missing}}
+
+    def write(self, change: Change) -> bool:
+        instance = self.instances[change.name]
+        later = self._act(instance, change)
+        values = {field: value for field, value in change.after.items() if field in self.fields and value is not None and value != UNKNOWN}
+        self._acknowledged[change.name] = values
+        self._records.remember(instance, {**values, **self._about()})
+        return later
+
+
+def reconciled(run: Mode, resource: PerProcess, results: t.Callable[[dict[str, Object]], Object], wait_timeout: float) -> Object:
+    """Bring every process to what is wanted; ``results`` makes of the processes what the module returns, after a failure too."""
+    try:
+        result = reconcile(run, resource, Wanted(resource.wanted()), wait_timeout)
+    except CachingError as error:
+        if resource.last:
+            resource.errors.update({failure["name"]: failure["error"] for failure in error.results.get("failures", [])})
+            error.results.update(results(resource.last))
+        raise
+    objects = result.pop("objects")
+    return {**result, **results(objects)}
+
+
+def problem(resource: PerProcess, name: str) -> str:
+    """Why a process is not as wanted, or nothing."""
+    return resource.errors.get(name) or resource.silent.get(name, "")

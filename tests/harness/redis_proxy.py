@@ -1,0 +1,98 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recording proxies before the nodes of a Redis Cluster: which commands were sent, and whether they were answered without an error.
+
+A record has the method `REDIS` and the command as its path (`CLUSTER INFO`, `PING`); arguments are never kept.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import typing as t
+
+from tests.harness import coverage
+
+CONTAINERS = {"ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "SLOWLOG"}
+AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
+
+
+class RedisProxies:
+    """One listener for each node. `address_map` leads a client through them."""
+
+    def __init__(self, nodes: t.Sequence[str]) -> None:
+        self._records: list[dict[str, t.Any]] = []
+        self._label = ""
+        self._listeners: dict[str, socket.socket] = {}
+        self.address_map: dict[str, str] = {}
+        for node in nodes:
+            listener = socket.create_server(("127.0.0.1", 0))
+            self._listeners[node] = listener
+            self.address_map[node] = f"127.0.0.1:{listener.getsockname()[1]}"
+            threading.Thread(target=self._accept, args=(listener, node), daemon=True).start()
+        coverage.register(self)
+
+    def label(self, name: str) -> None:
+        self._label = name
+
+    def records(self, name: str = "") -> list[dict[str, t.Any]]:
+        return [one for one in self._records if not name or one["label"] == name]
+
+    def stop(self, node: str) -> None:
+        """From now on this node refuses connections."""
+        self._listeners[node].shutdown(socket.SHUT_RDWR)
+        self._listeners[node].close()
+
+    def close(self) -> None:
+        coverage.unregister(self)
+        for listener in self._listeners.values():
+            listener.close()
+
+    def _accept(self, listener: socket.socket, node: str) -> None:
+        while True:
+            try:
+                client, _address = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client, node), daemon=True).start()
+
+    def _serve(self, client: socket.socket, node: str) -> None:
+        host, _colon, port = node.rpartition(":")
+        with client, socket.create_connection((host, int(port))) as server, client.makefile("rb") as asked, server.makefile("rb") as answers:
+            while True:
+                try:
+                    raw, words = self._message(asked)
+                    if not raw:
+                        return
+                    server.sendall(raw)
+                    answer = b">"
+                    while answer[:1] == b">":   # pushed messages come between
+                        answer, _words = self._message(answers)
+                        client.sendall(answer)
+                except (OSError, ValueError):
+                    return
+                self._keep(words, node, not answer.startswith((b"-", b"!")))
+
+    def _keep(self, words: list[bytes], node: str, done: bool) -> None:
+        names = [word.decode("utf-8", "replace").upper() for word in words[:2]]
+        command = " ".join(names) if names[0] in CONTAINERS else names[0]
+        self._records.append({"method": "REDIS", "path": command, "status": 200 if done else 500, "label": self._label, "node": node})
+
+    def _message(self, stream: t.BinaryIO) -> tuple[bytes, list[bytes]]:
+        """One message of the protocol, raw, and the strings in it; nothing at the end of the stream."""
+        line = stream.readline()
+        if not line:
+            return b"", []
+        kind, head = line[:1], line[1:].strip()
+        if kind in (b"$", b"=", b"!"):
+            if int(head) < 0:
+                return line, []
+            body = stream.read(int(head) + 2)
+            return line + body, [body[:-2]]
+        raw, words = line, []
+        for _part in range(max(0, int(head)) * AGGREGATES[kind] if kind in AGGREGATES else 0):
+            more, inside = self._message(stream)
+            raw += more
+            words += inside
+        return raw, words
