@@ -177,6 +177,8 @@ def _open(resource: Resource, change: Change, have: dict[str, Object], shown: se
 
 def _is_lost(resource: Resource, field: str, before: t.Any, now: t.Any) -> bool:
     """Whether a field that was not declared was reset. One of unknown meaning may move by itself; then only a loss counts."""
+    if now is None and not before:  # an empty list that is left out says the same
+        return False
     return now is None if resource.fields[field] == "any" else not same(resource.fields[field], now, before)
 
 

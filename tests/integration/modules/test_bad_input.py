@@ -223,7 +223,7 @@ def test_a_password_in_a_url_is_refused_and_not_printed(target: Service) -> None
 TOKENS: list[Case] = [
     ("wrong", "cache_info", {"api_token": "wrong-token-1", "admin_token": None}, "401 Unauthorized"),
     ("wrong-says-which", "cache_info", {"api_token": "wrong-token-1"}, "the token was not accepted: is api_token right"),
-    ("missing", "cache_info", {"api_token": None, "admin_token": None}, "is api_token (none was given) right"),
+    ("missing", "cache_info", {"api_token": None, "admin_token": None}, "no token was sent: give api_token"),
     ("weak", "cache_info", {"api_token": "{monitor}"}, "403 Forbidden: Access Denied; the token lacks the right: is api_token of the right role?"),
     ("lines", "cache_region", {"admin_token": "first\nsecond"}, "admin_token: a token has printable ASCII characters only"),
     ("spaces", "cache_info", {"api_token": "Bearer something"}, "api_token: a token has printable ASCII characters only"),
@@ -239,7 +239,7 @@ def test_bad_tokens(target: Service, module: str, options: dict[str, t.Any], tol
     assert "wrong-token-1" not in result.stdout and target.tokens["monitor"] not in result.stdout
 
 
-@pytest.mark.parametrize(("token", "told"), [(None, "is admin_token (none was given) right"), ("{api}", "is admin_token of the right role?")])
+@pytest.mark.parametrize(("token", "told"), [(None, "no token was sent: give admin_token"), ("{api}", "is admin_token of the right role?")])
 def test_the_service_refuses_a_write_without_the_right(target: Service, token: str | None, told: str) -> None:
     """One refused request is enough: the others are not tried."""
     admin = target.tokens["api"] if token else None
