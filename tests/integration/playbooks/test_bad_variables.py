@@ -25,7 +25,7 @@ SITE: dict[str, tuple[dict[str, t.Any], str]] = {
     "regions-nameless": ({"caching_regions": [{"max_size": 5}]}, "missing required arguments: name found in regions"),
     "regions-duration": ({"caching_regions": [{"name": "a", "default_ttl": "2 hours"}]}, "default_ttl of a: '2 hours' is not a duration"),
     "platform": ({"caching_platform": "mainframe"}, "caching_platform"),
-    "no-tokens": ({f"caching_{role}_token": "" for role in ("api", "admin", "monitor")}, "is api_token (none was given) right for this service?"),
+    "no-tokens": ({f"caching_{role}_token": "" for role in ("api", "admin", "monitor")}, "no token was sent: give api_token"),
     "no-url": ({"caching_service_url": "", "caching_instances": []}, "service_url: give the URL of the service"),
     "purge-limit": ({"caching_purge_limit": "some"}, "purge_limit"),
     "timeout": ({"caching_timeout": "P1M"}, "timeout: 'P1M' is not a duration; months and years have no fixed length: use days"),
