@@ -81,6 +81,12 @@ def wait_for_services(fleet: State, patience: float = 15.0) -> None:
         time.sleep(0.05 if waiting else 0)
 
 
+def wait_for_supervisor(fleet: State) -> None:
+    """Until the supervisor too calls every program started (after its `startsecs`)."""
+    while any("STARTING" in seen for _name, _address, seen in report()):
+        time.sleep(0.05)
+
+
 def remove(fleet: State) -> None:
     """End every process of the fleet and remove its files."""
     processes.thaw(processes.of_fleet(fleet.folder))
@@ -112,6 +118,7 @@ def start(fleet: State) -> None:
     for instance in INSTANCES:
         control(fleet).supervisor.startProcess(instance.name, False)
     wait_for_services(fleet)
+    wait_for_supervisor(fleet)
     facts.write_all(fleet)      # last: where this file is, the fleet was complete once
 
 

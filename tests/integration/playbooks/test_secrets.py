@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,8 +102,8 @@ class Guard:
         args, redis = self.target.args, self.target.redis_args
         common = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "caching_platform": "none",
-            "caching_service_url": args["service_url"], "caching_timeout": "PT2S", "caching_retries": 0, "caching_health_timeout": "PT0S",
-            "caching_instances": [{"url": args["service_url"]}], "caching_redis_nodes": redis["redis_nodes"],
+            "caching_service_url": args["service_url"], "caching_management_url": args["management_url"], "caching_timeout": "PT2S", "caching_retries": 0, "caching_health_timeout": "PT0S",
+            "caching_instances": [{"url": args["service_url"], "management_url": args["management_url"]}], "caching_redis_nodes": redis["redis_nodes"],
             "caching_redis_key_format": redis["key_format"], "caching_redis_tag_format": redis["tag_format"],
             "caching_store_url": f"file://{self.outside}/store", "caching_export_path": f"{self.outside}/host_vars",
             "caching_regions": [{"name": "products", "max_size": 500}, {"name": "new"}], "caching_max_percent": 100,
@@ -137,8 +138,10 @@ class Guard:
 
 
 @pytest.fixture
-def guard(target: CanaryService, tmp_path: Path) -> Guard:
-    return Guard(target, tmp_path)
+def guard(target: CanaryService) -> Iterator[Guard]:
+    # not tmp_path: ansible-playbook puts a socket below TMPDIR, and a unix socket's path is limited to 107 bytes
+    with tempfile.TemporaryDirectory(prefix="guard-") as folder:
+        yield Guard(target, Path(folder))
 
 
 @pytest.mark.hazard("H01", "H04")
@@ -151,8 +154,9 @@ def test_no_playbook_shows_a_secret(guard: Guard, playbook: str, check: bool) ->
     limit = () if playbook == "invalidate" else ("--limit", "!redis-refuses")
     outcome, found = guard.run(playbook, *limit, check=check)
     assert found == []
+    assert outcome.hosts, outcome.stdout[-3000:] + outcome.stderr[-3000:]
     hosts = {name: host["failures"] > 0 for name, host in outcome.hosts.items()}
-    assert hosts["normal"] is False, outcome.stdout[-3000:]
+    assert hosts["normal"] is False, [line for line in outcome.stdout.splitlines() if "of normal did not reach its goal" in line]
     assert hosts["refused"] and hosts.get("redis-refuses", True) and hosts["crashing"] and hosts["password-in-url"]
     assert (guard.outside / "ansible.log").stat().st_size > 10_000 and list((guard.outside / "junit").glob("*.xml")), "log and report were written"
     assert "planted crash" in outcome.stdout and "internal error, please report it: RuntimeError" in outcome.stdout
