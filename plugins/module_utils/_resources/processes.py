@@ -23,11 +23,20 @@ from .._store import Store
 UNKNOWN = "unknown"
 NO_SUCH_CALL = (404, 405, 501)
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
-STARTED_WITHIN = 1.0   # seconds by which the start of one process may differ when it is computed from its uptime twice
 
 
-def started(service: Service, instance: Instance, once: bool = False) -> float | None:
-    """When a process started, in seconds of its own clock; None where the service does not tell."""
+class Start(t.NamedTuple):
+    """When a process started, in seconds: of its own clock, or ours minus its uptime, which is not ``exact``."""
+
+    at: float
+    exact: bool
+
+    def same(self, other: "Start") -> bool:
+        return abs(self.at - other.at) < (0.001 if self.exact and other.exact else 1.0)
+
+
+def started(service: Service, instance: Instance, once: bool = False) -> Start | None:
+    """When a process started; None where the service does not tell."""
     for metric in ("process.start.time", "process.uptime"):
         try:
             answer = service.call("metric", instance=instance, metric=metric, expect=NO_SUCH_CALL, passing=(), once=once)
@@ -36,7 +45,8 @@ def started(service: Service, instance: Instance, once: bool = False) -> float |
             return None
         values = [row.get("value") for row in found.get("measurements") or [] if isinstance(row, dict)] if isinstance(found, dict) else []
         if values and isinstance(values[0], (int, float)) and not isinstance(values[0], bool):
-            return float(values[0]) if metric == "process.start.time" else time.time() - values[0]
+            exact = metric == "process.start.time"
+            return Start(float(values[0]) if exact else time.time() - values[0], exact)
     return None
 
 
@@ -54,17 +64,19 @@ class Records:
         try:
             found = json.loads(content) if content else {}
             begun, values = found.get("process_started"), found.get("recorded")
+            exact = found.get("process_started_exact") is True
         except (ValueError, AttributeError):
             return {}
         if not isinstance(begun, (int, float)) or not isinstance(values, dict):
             return {}
         now = started(self.service, instance)
-        return values if now is not None and abs(now - begun) < STARTED_WITHIN else {}
+        return values if now is not None and now.same(Start(begun, exact)) else {}
 
     def remember(self, instance: Instance, values: Object) -> None:
         begun = started(self.service, instance) if self.store else None
         if self.store and begun is not None:
-            record = {"instance": instance.name, "url": instance.service, "process_started": begun, "recorded": values}
+            record = {"instance": instance.name, "url": instance.service, "process_started": begun.at,
+                      "process_started_exact": begun.exact, "recorded": values}
             self.store.put(self._name(instance), json.dumps(record).encode())
 
     def _name(self, instance: Instance) -> str:

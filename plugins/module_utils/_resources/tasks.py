@@ -16,7 +16,7 @@ from .._reconcile import Object
 from .._service import Instance, Service
 from .._store import Store
 from .._wait import wait_for
-from .processes import NO_SUCH_CALL, STARTED_WITHIN, started
+from .processes import NO_SUCH_CALL, started
 
 TASKS = {
     "cleanup_expired": "clear_expired",
@@ -183,7 +183,7 @@ class Task:
             if not self._is_up(instance, silence=not answered):
                 return True, "down"
             now = started(self.service, instance, once=True)
-            again = begun is not None and now is not None and abs(now - begun) > STARTED_WITHIN
+            again = begun is not None and now is not None and not now.same(begun)
             return again, "it is up, started again" if again else "it is still up"
 
         try:

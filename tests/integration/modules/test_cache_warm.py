@@ -125,7 +125,7 @@ def test_from_the_database_by_a_query(stocked) -> None:
 
 def test_a_run_that_was_killed_is_taken_up_and_one_that_runs_is_never_started_twice(stocked) -> None:
     target = stocked()
-    options = {**target.args, "region": "products", "wait_timeout": "PT1S", **SLOW}
+    options = {**target.args, "region": "products", "wait_timeout": "PT1S", "concurrency": 1, "batch_size": 2}
     late = run_module("cache_warm", options)
     assert late["failed"] and late["changed"] is True
     assert "did not end within 1 s; last seen: RUNNING, " in late["msg"] and "another run joins it" in late["msg"]
