@@ -40,7 +40,6 @@ except ImportError:
 
 Answer = dict[str, t.Any]
 MARK = "exalt-writer"
-_ATTEMPT = 10.0   # seconds without progress after which one attempt is given up
 _REFUSED_FOR = 10.0   # how long nobody may listen at all: a store that starts again
 
 
@@ -265,9 +264,11 @@ def _client(params: t.Mapping[str, t.Any], timeout: float) -> t.Any:
         raise CachingError("store_access_key and store_secret_key belong together: only one of them is given")
     if ca_path and not os.path.exists(ca_path):
         raise CachingError(f"store_ca_path: there is no file {ca_path} on the host where this module runs")
+    if token == os.environ.get("AWS_SESSION_TOKEN") and access != os.environ.get("AWS_ACCESS_KEY_ID"):
+        token = None   # it belongs to the key of the environment
     elsewhere = endpoint and not (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
     config: Answer = {
-        "connect_timeout": min(5.0, timeout), "read_timeout": min(_ATTEMPT, timeout), "retries": {"total_max_attempts": 1},
+        "connect_timeout": min(5.0, timeout / 3), "read_timeout": timeout / 3, "retries": {"total_max_attempts": 1},
         "request_checksum_calculation": "when_required", "response_checksum_validation": "when_supported", "tcp_keepalive": True,
         # The checksum header is signed and covers the body, so the body is not hashed once more for the signature.
         "s3": {"addressing_style": "path" if elsewhere else "auto", "payload_signing_enabled": False},
