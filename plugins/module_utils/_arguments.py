@@ -60,10 +60,11 @@ STORE: Spec = {
     "store_region": {"type": "str", "fallback": _env("AWS_REGION", "AWS_DEFAULT_REGION")},
     "store_access_key": {"type": "str", "no_log": False, "fallback": _env("AWS_ACCESS_KEY_ID")},
     "store_secret_key": {"type": "str", "no_log": True, "fallback": _env("AWS_SECRET_ACCESS_KEY")},
+    "store_session_token": {"type": "str", "no_log": True, "fallback": _env("AWS_SESSION_TOKEN")},
     "store_ca_path": {"type": "path", "fallback": _env("AWS_CA_BUNDLE")},
     "store_sse": {"type": "str", "choices": ["AES256", "aws:kms"]},
     "store_sse_kms_key_id": {"type": "str", "no_log": False},
-    "store_timeout": {"type": "str", "default": "PT60S"},
+    "store_timeout": {"type": "str", "default": "PT40S"},
 }
 
 FRAGMENTS: dict[str, Spec] = {"service": SERVICE, "redis": REDIS, "store": STORE}

@@ -22,7 +22,7 @@ LAYERS = (
     ("_run", "_arguments"),
     ("_resources",),
     ("_reconcile",),
-    ("_service", "_redis", "_store", "_x509", "_wait"),
+    ("_service", "_redis", "_store", "_store_directory", "_store_s3", "_store_s3_write", "_x509", "_wait"),
     ("_http",),
     ("pure",),
     ("_errors", "_duration"),

@@ -48,6 +48,12 @@ class Fleet:
     def redis_args(self) -> dict[str, t.Any]:
         return {"redis_nodes": self.facts["redis_nodes"], "redis_password": self.state.secret("redis_password")}
 
+    @property
+    def store_args(self) -> dict[str, t.Any]:
+        """Options of the store in the fleet's S3 service."""
+        keys = {name: self.state.secret(name) for name in ("store_access_key", "store_secret_key")}
+        return {"store_url": self.facts["store_url"], "store_endpoint_url": self.facts["store_endpoint_url"], **keys}
+
     def redis(self, user: str = "default") -> redis.RedisCluster:
         """A client of the cluster; users are default, caching-service and observer (read-only)."""
         secret = {"default": "redis_password", "caching-service": "redis_service_password",

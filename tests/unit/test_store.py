@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -73,3 +74,57 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(CachingError, match="can't write to the store .*: File exists"):
         Directory(str(tmp_path / "file")).put("a", b"x")
+
+
+def test_a_stream_appears_whole_and_once(store: Directory) -> None:
+    pieces = [bytes([number]) * 700_000 for number in range(5)]
+    with store.write("sets/one/object") as writer:
+        for piece in pieces:
+            writer.write(memoryview(piece))
+        assert store.entries("") == [] and store.get("sets/one/object") is None, "it appears before it is whole"
+        assert [entry.size for entry in store.leftovers("sets")] == [entry.size for entry in store.leftovers("")]
+    whole = b"".join(pieces)
+    assert (writer.size, writer.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    with store.read("sets/one/object") as reader:
+        chunks = list(reader)
+        assert reader.size == len(whole)
+    assert b"".join(chunks) == whole and max(map(len, chunks)) <= 1 << 20
+    assert store.get_range("sets/one/object", 699_999, 2) == b"\0\1" and store.get_range("sets/one/object", len(whole), 5) == b""
+    with pytest.raises(CachingError, match="sets/one/object is in the store already"):
+        with store.write("sets/one/object") as writer:
+            writer.write(b"other")
+    assert store.get("sets/one/object") == whole and store.leftovers("") == []
+
+
+def test_a_failed_stream_leaves_nothing(store: Directory) -> None:
+    with pytest.raises(RuntimeError):
+        with store.write("a/b") as writer:
+            writer.write(b"x")
+            raise RuntimeError
+    assert os.listdir(Path(store.root) / "a") == []
+
+
+def test_what_a_killed_stream_leaves_is_found_and_discarded(store: Directory) -> None:
+    store.put("a/kept", b"x")
+    writer = store.write("a/b")
+    writer.write(b"y" * 3_000_000)  # never left: as after a kill
+    (leftover,) = store.leftovers("a")
+    assert leftover.size > 0 and leftover.age < 60 and [entry.name for entry in store.entries("")] == ["a/kept"]
+    store.discard(leftover)
+    store.discard(leftover)
+    assert store.leftovers("") == [] and store.get("a/kept") == b"x"
+    with pytest.raises(CachingError, match="is no leftover"):
+        store.discard(store.entries("a")[0])
+
+
+def test_reading_what_is_missing_or_cut(store: Directory) -> None:
+    with pytest.raises(CachingError, match="there is no a/b in the store"):
+        with store.read("a/b"):
+            pass
+    assert store.get_range("a/b", 0, 1) is None
+    store.put("a/b", b"x" * 3_000_000)
+    with pytest.raises(CachingError, match="a/b in the store is cut: 2000000 of its 3000000 bytes did not come"):
+        with store.read("a/b") as reader:
+            os.truncate(Path(store.root) / "a" / "b", 1_000_000)
+            for _chunk in reader:
+                pass

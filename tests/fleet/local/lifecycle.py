@@ -16,13 +16,14 @@ import time
 import typing as t
 import xmlrpc.client
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from supervisor.xmlrpc import SupervisorTransport
 
 from tests.fleet import paths
 from tests.fleet.local import facts, processes
 from tests.fleet.local.layout import (
-    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SERVICE_PORT, TLS_PORT, Instance, State, state,
+    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SERVICE_PORT, STORE, TLS_PORT, Instance, State, state,
 )
 from tests.fleet.local.processes import FleetError
 
@@ -54,6 +55,7 @@ def supervisor_pid(fleet: State) -> int:
 
 def addresses() -> list[tuple[str, int]]:
     redis = [(node.host, port) for node in NODES for port in (REDIS_PORT, BUS_PORT)]
+    redis += [(STORE.host, port) for port in STORE.ports]
     return redis + [(one.host, port) for one in INSTANCES for port in (SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT)]
 
 
@@ -104,7 +106,7 @@ def remove(fleet: State) -> None:
 
 
 def start(fleet: State) -> None:
-    from tests.fleet.local import cluster, files      # slow to import, and only needed here
+    from tests.fleet.local import cluster, files, store      # slow to import, and only needed here
 
     processes.require_free(addresses())
     files.write_all(fleet)
@@ -114,10 +116,13 @@ def start(fleet: State) -> None:
                          stdin=subprocess.DEVNULL, umask=0o077, check=False)
     if ran.returncode:
         raise FleetError(f"supervisord: {(ran.stderr or ran.stdout).strip() or ran.returncode}")
-    cluster.form(fleet.secret("redis_password"))
-    for instance in INSTANCES:
-        control(fleet).supervisor.startProcess(instance.name, False)
-    wait_for_services(fleet)
+    with ThreadPoolExecutor() as pool:
+        ready = pool.submit(store.start, fleet, lambda name: control(fleet).supervisor.startProcess(name, False))
+        cluster.form(fleet.secret("redis_password"))
+        for instance in INSTANCES:
+            control(fleet).supervisor.startProcess(instance.name, False)
+        wait_for_services(fleet)
+        ready.result()
     wait_for_supervisor(fleet)
     facts.write_all(fleet)      # last: where this file is, the fleet was complete once
 
@@ -172,4 +177,6 @@ def report() -> list[tuple[str, str, str]]:
     for instance in INSTANCES:
         health = "healthy" if healthy(instance) else "not healthy"
         rows.append((instance.name, instance.facts["url"], f"{seen.get(instance.name, 'UNKNOWN')}, {health}"))
+    ports = (STORE.master_port, STORE.volume_port, STORE.port)
+    rows += [(name, f"{STORE.host}:{port}", seen.get(name, "UNKNOWN")) for name, port in zip(STORE.programs, ports)]
     return rows

@@ -45,8 +45,8 @@ class Second:
 def listening() -> list[str]:
     """Ports of the second fleet's network that answer."""
     found = []
-    for last in (11, 12, 13, 21, 22, 23, 24, 25, 26):
-        for port in (6379, 16379, 8403, 8404, 8443):
+    for last in (11, 12, 13, 21, 22, 23, 24, 25, 26, 31):
+        for port in (6379, 16379, 8403, 8404, 8443, 8333):
             with socket.socket() as probe:
                 if not probe.connect_ex((f"{NETWORK}.{last}", port)):
                     found.append(f"{NETWORK}.{last}:{port}")
@@ -70,7 +70,7 @@ def test_from_nothing_to_nothing(second: Second) -> None:
     assert said == ["fleet: is running already", "fleet: started"]
     status, text = second.run("status")
     assert status == 0, text
-    assert len(listening()) == 6 * 2 + 3 * 3
+    assert len(listening()) == 6 * 2 + 3 * 3 + 1
     note = Path((second.folder / "socket_folder").read_text())
     assert note.is_dir() and note.parent in (Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp"), Path("/tmp"))
 
@@ -79,7 +79,7 @@ def test_from_nothing_to_nothing(second: Second) -> None:
     time.sleep(0.2)
     assert listening()
     status, text = second.run("up")
-    assert status == 0 and "removing what an earlier fleet left behind (9 processes)" in text
+    assert status == 0 and "removing what an earlier fleet left behind (12 processes)" in text
     assert second.run("status")[0] == 0
 
     # a start that is killed half-way leaves nothing that the next stop does not remove

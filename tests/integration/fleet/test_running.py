@@ -25,7 +25,7 @@ def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_program_runs(fleet: Fleet) -> None:
     status = run("status")
-    assert status.returncode == 0 and status.stdout.count("RUNNING") == 9 and status.stdout.count(", healthy") == 3
+    assert status.returncode == 0 and status.stdout.count("RUNNING") == 12 and status.stdout.count(", healthy") == 3
 
 
 def test_starting_again_changes_nothing(fleet: Fleet) -> None:
@@ -46,9 +46,11 @@ def test_a_second_fleet_is_told_which_port_is_in_use(fleet: Fleet, tmp_path: Pat
 def test_what_is_secret_is_private(fleet: Fleet) -> None:
     assert fleet.state.folder.stat().st_mode & 0o077 == 0
     secrets = [(fleet.state.secrets / name).read_text() for name in os.listdir(fleet.state.secrets)]
-    assert len(set(secrets)) == 6
+    assert len(set(secrets)) == 8
     for file in fleet.state.folder.rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.suffix != ".vif":    # those have modes of their own, in a closed folder
+            assert file.stat().st_mode & 0o077 == 0, file
+        if file.is_dir():
             assert file.stat().st_mode & 0o077 == 0, file
     logs = "".join(log.read_text("utf-8", "replace") for log in fleet.state.logs.iterdir())
     commands = "".join(processes.command_of(pid) for pid in processes.of_fleet(fleet.state.folder))
