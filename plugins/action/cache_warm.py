@@ -26,8 +26,8 @@ _TAIL = 1 << 16
 def told(row: t.Mapping[str, t.Any]) -> str:
     """A line of progress as people read it; empty for what is none."""
     done, total, rate, eta = (row.get(name) for name in ("done", "total", "rate", "eta"))
-    if not isinstance(done, (int, float)):
-        return ""
+    if not isinstance(done, (int, float)) or not done and not total:
+        return ""   # it has not begun to count
     text = f"{row.get('what') or 'progress'}: {done:,.0f}"
     if isinstance(total, (int, float)):
         text += f" of {total:,.0f}"

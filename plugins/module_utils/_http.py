@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import email.utils
 import functools
+import http.client
+import io
 import json as json_library
 import os
 import random
+import socket
 import ssl
 import threading
 import time
@@ -137,7 +140,9 @@ class Http:
         raise AssertionError("the loop above always ends by itself")
 
     def _manager(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-        return urllib3.PoolManager(num_pools=32, maxsize=self.concurrency, block=True, retries=False, ssl_context=context)
+        manager = urllib3.PoolManager(num_pools=32, maxsize=self.concurrency, block=True, retries=False, ssl_context=context)
+        manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+        return manager
 
     def _pools_for(self, url: str) -> urllib3.PoolManager:
         """The system's authorities are slow to load: only at the first https URL."""
@@ -158,19 +163,18 @@ class Http:
         with self._lock:
             self.requests["read" if reads else "write"] += 1
         seconds = self.timeout if limit is None else min(limit, self.timeout)
-        end = time.monotonic() + seconds
         try:
             reply = self._pools_for(url).request(
                 method, url, body=body, headers=dict(headers), redirect=False, preload_content=False,
                 timeout=urllib3.Timeout(total=seconds),
             )
             try:
-                content = _read(reply, end, method, url)
+                content = _read(reply, method, url)
             except BaseException:
                 reply.close()
                 raise
             reply.release_conn()
-        except (urllib3_errors.HTTPError, OSError, ValueError, _TooSlow) as error:
+        except (urllib3_errors.HTTPError, OSError, ValueError) as error:
             with self._lock:
                 self._failed_in_a_row += 1
             raise _unreachable(method, url, error, seconds) from None
@@ -200,18 +204,51 @@ def _has_odd_characters(url: str) -> bool:
     return any(character.isspace() or not character.isprintable() for character in url.strip())
 
 
-class _TooSlow(Exception):
-    """The answer went on past the time of one request."""
+class _Bounded(io.RawIOBase):
+    """What comes out of a socket, until the time that it has is over: a time-out of sockets begins anew with each byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._end = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
-def _read(reply: urllib3.BaseHTTPResponse, end: float, method: str, url: str) -> bytes:
+class _Response(http.client.HTTPResponse):
+    """An answer whose head and body, however they come, are there in the time that urllib3 has left for them."""
+
+    def __init__(self, sock: socket.socket, *args: t.Any, **options: t.Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Bounded(sock))
+
+
+@functools.cache
+def _bounded(pool: t.Any) -> t.Any:
+    """A class of pools whose connections give bounded answers."""
+    connection = type("Connection", (pool.ConnectionCls,), {"response_class": _Response})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
+
+
+def _read(reply: urllib3.BaseHTTPResponse, method: str, url: str) -> bytes:
     content = bytearray()
     for piece in reply.stream(65536, decode_content=True):
         content += piece
         if len(content) > LARGEST_ANSWER:
             raise CachingError(f"{method} {url} answered with more than {LARGEST_ANSWER >> 20} MiB")
-        if time.monotonic() > end:
-            raise _TooSlow
     return bytes(content)
 
 
@@ -278,7 +315,7 @@ def _unreachable(method: str, url: str, error: Exception, timeout: float) -> Unr
     timed_out = not isinstance(error, urllib3_errors.NewConnectionError)  # a kind of time-out to urllib3
     if timed_out and isinstance(error, urllib3_errors.ConnectTimeoutError):
         return Unreachable(f"{where}: no connection within {timeout:g} s", sent=False)
-    if timed_out and isinstance(error, (urllib3_errors.TimeoutError, TimeoutError, _TooSlow)):
+    if timed_out and isinstance(error, (urllib3_errors.TimeoutError, TimeoutError)):
         return Unreachable(f"{where}: no complete answer within {timeout:g} s")
     if isinstance(error, urllib3_errors.IncompleteRead) or isinstance(cause, urllib3_errors.IncompleteRead):
         return Unreachable(f"{where}: the connection ended in the middle of the answer")

@@ -206,8 +206,13 @@ def _failure(
         {"name": change.name, "action": change.action, "error": errors.get(change.name) or f"answered with success, but {still[change.name]}"}
         for change in changes if change.name in still
     ]
-    told = "; ".join(f"{failure['name']} ({failure['action']}): {failure['error']}" for failure in failures[:3])
-    more = f"; and {len(failures) - 3} more, listed under failures" if len(failures) > 3 else ""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        alike.setdefault((failure["action"], failure["error"]), []).append(failure["name"])
+    first = list(alike.items())[:3]
+    told = "; ".join(f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''} ({action}): {error}" for (action, error), names in first)
+    left = len(failures) - sum(len(names) for _reason, names in first)
+    more = f"; and {left} more, listed under failures" if left else ""
     names = ", ".join(change.name for change in done[:10]) + (", …" if len(done) > 10 else "")
     rest = f"done: {names}" if done else "in part: " + ", ".join(change.name for change in half) if half else "nothing was changed"
     return CachingError(

@@ -34,6 +34,7 @@ _WORDS = {"ok": "OK", "below_target": "Below target", "warning": "Warning", "cri
 _NOISE = re.compile(r"<script.*?</script>|<!--.*?-->", re.DOTALL)
 _MOST_BARS = 12
 _LONGEST_LABEL = 18
+_MOST_COLUMNS = 8
 _Report = dict[str, t.Any]
 
 _PAGE = """<!doctype html>
@@ -60,7 +61,7 @@ h1{font-size:1.6rem;line-height:1.25;margin:0;overflow-wrap:anywhere}h2{font-siz
 .top{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 8px;align-items:center}
 .value{font-size:1.7rem;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.35}
 .value small{font-size:.95rem;font-weight:500;color:var(--muted)}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:12px}.chart{padding:12px 12px 4px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:12px}.charts>:only-child{max-width:620px}.chart{padding:12px 12px 4px}
 .chart svg{display:block;width:100%;height:auto}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}table{border-collapse:collapse;width:100%}
 th,td{padding:8px 14px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
@@ -69,10 +70,15 @@ th{font-size:.84rem;color:var(--muted);font-weight:600}
 ul{margin:0;padding-left:1.2rem}li{overflow-wrap:anywhere}pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.84rem}
 @media (max-width:560px){main{padding:16px 12px 28px}h1{font-size:1.3rem}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
 .card{padding:10px 12px}.card .top{display:block}
-.value{font-size:1.35rem}th,td{padding:7px 10px}}
+.value{font-size:1.35rem}th,td{padding:7px 10px}
+.stack thead{display:none}.stack tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));border-bottom:1px solid var(--line);padding:6px 0}
+.stack tr:last-child{border-bottom:0}.stack td{display:flex;justify-content:space-between;gap:8px;border:0;padding:2px 12px;text-align:left;white-space:normal}
+.stack td:before{content:attr(data-l);color:var(--muted);font-size:.84rem;white-space:nowrap}
+.stack td:first-child,.stack td.long{grid-column:1/-1}.stack td:first-child{font-weight:600}.stack td:first-child:before{content:none}}
 @media print{body{background:#fff}.card,.scroll{break-inside:avoid}}
 </style></head><body><main>
-<header><h1>{{ r.title }}</h1><span class="chip {{ r.verdict }}">{{ words[r.verdict] }}</span></header>
+<header><h1>{{ r.title }}</h1><span class="chip {{ r.verdict }}">{{ words[r.verdict] }}</span>{% if unknown %}
+<span class="small muted">{{ unknown }} of {{ r.kpis | length }} key figures unknown</span>{% endif %}</header>
 <p class="muted">{{ r.period | capitalize }} report of {{ r.date }}. Measured over {{ span }},
  from {{ r.measured.from | when }} to {{ r.measured.to | when }} UTC{{
  ', since the report before' if r.measured.since == 'report' }}.</p>
@@ -85,13 +91,13 @@ target {{ k | target }}, critical {{ k | limit }}{% if k.value is none or k.stat
 </section>{% endfor %}</div>
 {% if charts %}<h2>Trend and regions</h2><div class="charts">{% for title, svg in charts %}
 <figure class="card chart" style="margin:0"><h3>{{ title }}</h3>{{ svg | safe }}</figure>{% endfor %}</div>{% endif %}
-{% if r.regions %}<h2>Regions</h2><div class="scroll"><table><thead><tr><th>Region</th><th class="n">Hit rate</th><th class="n">Reads</th>
+{% if r.regions %}<h2>Regions</h2><div class="scroll"><table class="stack"><thead><tr><th>Region</th><th class="n">Hit rate</th><th class="n">Reads</th>
 <th class="n">Entries</th><th class="n">Full</th><th class="n">Memory</th><th class="n">TTL</th></tr></thead><tbody>
-{% for g in r.regions %}<tr><td>{{ g.name }}</td><td class="n">{{ (g.hit_rate | short) ~ ' %' if g.hit_rate is not none else '–' }}</td>
-<td class="n">{{ (g.hits + g.misses) | thousands if g.hits is not none else '–' }}</td>
-<td class="n">{{ g.size | thousands if g.size is not none else '–' }}</td>
-<td class="n">{{ (100 * g.size / g.max_size) | short ~ ' %' if g.size is not none and g.max_size else '–' }}</td>
-<td class="n">{{ g.memory_usage | bytes if g.memory_usage is not none else '–' }}</td><td class="n">{{ g.default_ttl or '–' }}</td></tr>{% endfor %}
+{% for g in r.regions %}<tr><td>{{ g.name }}</td><td class="n" data-l="Hit rate">{{ (g.hit_rate | short) ~ ' %' if g.hit_rate is not none else '–' }}</td>
+<td class="n" data-l="Reads">{{ (g.hits + g.misses) | thousands if g.hits is not none else '–' }}</td>
+<td class="n" data-l="Entries">{{ g.size | thousands if g.size is not none else '–' }}</td>
+<td class="n" data-l="Full">{{ (100 * g.size / g.max_size) | short ~ ' %' if g.size is not none and g.max_size else '–' }}</td>
+<td class="n" data-l="Memory">{{ g.memory_usage | bytes if g.memory_usage is not none else '–' }}</td><td class="n" data-l="TTL">{{ g.default_ttl or '–' }}</td></tr>{% endfor %}
 </tbody></table></div>{% endif %}
 <h2>Instances</h2><div class="scroll"><table><tbody>
 {% for i in r.instances %}<tr><td>{{ i.name }}</td>
@@ -99,8 +105,11 @@ target {{ k | target }}, critical {{ k | limit }}{% if k.value is none or k.stat
 {% endfor %}
 <tr><td>All together</td><td>{% for name, n in r.counted.items() %}
 {{ n | thousands if n is not none else '–' }} {{ name }}{{ ', ' if not loop.last }}{% endfor %}</td></tr></tbody></table></div>
-{% for name, part in parts %}<h2>{{ name }}</h2><div class="card">{% if part is string %}<pre>{{ part }}</pre>{% else %}<ul>{% for line in part %}
-<li>{{ line }}</li>{% endfor %}</ul>{% endif %}</div>{% endfor %}
+{% for name, part in parts %}<h2>{{ name }}</h2>{% if part is mapping %}<div class="scroll"><table class="stack"><thead><tr>{% for head in part.heads %}
+<th{{ ' class="n"' | safe if head in part.numbers }}>{{ head }}</th>{% endfor %}</tr></thead><tbody>{% for row in part.rows %}
+<tr>{% for head, cell in row %}<td class="{{ 'n' if head in part.numbers else 'long' if cell | length > 14 }}" data-l="{{ head }}">{{ cell }}</td>
+{% endfor %}</tr>{% endfor %}</tbody></table></div>{% else %}<div class="card">{% if part is string %}<pre>{{ part }}</pre>{% else %}<ul>{% for line in part %}
+<li>{{ line }}</li>{% endfor %}</ul>{% endif %}</div>{% endif %}{% endfor %}
 {% if missing %}<h2>Not measured</h2><div class="card small"><ul>{% for name, why in missing %}<li><b>{{ name }}</b>: {{ why }}</li>{% endfor %}
 </ul></div>{% endif %}
 <p class="muted small" style="margin-top:26px">Made at {{ r.generated_at | when }} UTC
@@ -125,11 +134,12 @@ def render(report: _Report) -> str:
         }
     )
     named = {"top_regions": "Busiest regions", "recommendations": "Recommendations", "weekly_report": "The service's own weekly report"}
-    parts = [(title, lines(report[name])) for name, title in named.items() if report[name]]
+    parts = [(title, table(report[name]) or lines(report[name])) for name, title in named.items() if report[name]]
     told = {kpi["name"] for kpi in report["kpis"]} | ({"weekly_report"} if report["period"] == "daily" else set())
     missing = [(name.replace("_", " "), why) for name, why in sorted(report["missing"].items()) if name not in told]
     return environment.from_string(_PAGE).render(
-        r=report, words=_WORDS, titles=_TITLES, parts=parts, missing=missing, charts=_charts(report), span=span(report["measured"]["seconds"])
+        r=report, words=_WORDS, titles=_TITLES, parts=parts, missing=missing, charts=_charts(report), span=span(report["measured"]["seconds"]),
+        unknown=len([kpi for kpi in report["kpis"] if kpi["state"] == "unknown"]),
     )
 
 
@@ -160,6 +170,32 @@ def _unit(kpi: _Report) -> str:
 def _bound(kpi: _Report, name: str, worse: bool = False) -> str:
     above = (kpi["target"] > kpi["critical"]) != worse
     return f"{'above' if above else 'below'} {kpi[name]:g} {_unit(kpi)}"
+
+
+def table(part: t.Any) -> _Report | None:
+    """A list of objects of the same few plain fields as a table; None where it is not that."""
+    if isinstance(part, dict) and len(part) == 1:
+        part = next(iter(part.values()))
+    rows = part if isinstance(part, list) and 0 < len(part) <= 50 and all(isinstance(one, dict) for one in part) else []
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    plain = (str, int, float, type(None))
+    if not 1 < len(names) <= _MOST_COLUMNS or any(not isinstance(value, plain) for row in rows for value in row.values()):
+        return None
+    heads = {name: re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]+", " ", name).lower().capitalize() for name in names}
+    numbers = {heads[name] for name in names if any(isinstance(row.get(name), (int, float)) for row in rows)
+               and not any(isinstance(row.get(name), str) for row in rows)}
+    return {
+        "heads": list(heads.values()), "numbers": numbers,
+        "rows": [[(head, _cell(row.get(name))) for name, head in heads.items()] for row in rows],
+    }
+
+
+def _cell(value: t.Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else value
 
 
 def lines(part: t.Any) -> list[str] | str:

@@ -14,8 +14,8 @@ description:
   - One process that does not answer does not hold up the others. The result is then failed, with the true C(changed) and
     with what every other process did.
   - In which mode a process is comes from the service where it tells (a call of its own, else its health), else from the
-    record of the last change in the store, which is void as soon as the process has started again, else it is unknown and
-    the mode is set anew.
+    record of the last change in the store, else it is unknown and the mode is set anew. A process that has started again
+    since its record is in the normal mode.
   - The operations guide has no call that leaves the mode. The endpoint C(leave_local_cache_mode) is tried; where the
     service lacks it too, the module fails, and restarting the processes one after the other is the way out.
   - Operation S091 of the operations guide.
@@ -128,7 +128,7 @@ def work(run):
     params = run.params
     wait_timeout = float(parse(params["wait_timeout"], "wait_timeout"))
     instances = run.service.every_process(params["single_instance"])
-    records = processes.Records(run.service, run.store if params["store_url"] else None, "mode")
+    records = processes.Records(run.service, run.store if params["store_url"] else None, "mode", {"mode": "normal"})
     job = mode.Mode(run.service, instances, params, records)
     return processes.reconciled(run, job.resource, job.results, wait_timeout)
 

@@ -128,6 +128,11 @@ verdict:
   description: The worst state of the key figures; null in check mode, where nothing is measured.
   returned: success
   type: str
+unknown:
+  description: The key figures that are not known, so RV(verdict) leaves them out unless there are no others.
+  returned: success
+  type: list
+  elements: str
 missing:
   description: What is null in the report, and why.
   returned: success
@@ -176,6 +181,7 @@ def work(run):
         return {
             "published": bool(reports.publish_url) and not reports.needs_sending,
             "verdict": now.get("verdict"),
+            "unknown": [kpi["name"] for kpi in now.get("kpis", []) if kpi["state"] == "unknown"],
             "missing": now.get("missing", {}),
         }
 

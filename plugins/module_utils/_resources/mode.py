@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 from .._duration import normal, parse
 from .._errors import CachingError, one_line
@@ -108,8 +109,9 @@ class Mode:
         if self.want["mode"] == "normal":
             answer = self.service.call("leave_local_cache_mode", instance=instance, expect=NO_SUCH_CALL, once=once)
             if not answer.ok:
+                unknown = "" if self._was.get(instance.name) or self.resource.last[change.name].get("mode") == "local_cache" else "does not tell its mode and "
                 raise CachingError(
-                    f"this service has no way back from local-cache mode ({answer.method} {answer.url} answered {answer.status}): restart its "
+                    f"this service {unknown}has no way back from local-cache mode ({answer.method} {urlsplit(answer.url).path} answered {answer.status}): restart its "
                     "processes one after the other, or name its own call in endpoints.leave_local_cache_mode"
                 )
         else:

@@ -51,15 +51,19 @@ def started(service: Service, instance: Instance, once: bool = False) -> Start |
 
 
 class Records:
-    """What was last written to each process, in ``<kind>/<process>`` of the store; without a store nothing is recalled."""
+    """What was last written to each process, in ``<kind>/<process>`` of the store; without a store nothing is recalled.
 
-    def __init__(self, service: Service, store: Store | None, kind: str) -> None:
+    ``fresh``: what a process is when it has started again since its record, as far as that is known.
+    """
+
+    def __init__(self, service: Service, store: Store | None, kind: str, fresh: Object | None = None) -> None:
         self.service = service
         self.store = store
         self.kind = kind
+        self.fresh: Object = fresh or {}
 
     def recall(self, instance: Instance) -> Object:
-        """The values of the record, if the process has not started again since."""
+        """The values of the record; if the process has started again since, they are void."""
         content = self.store.get(self._name(instance)) if self.store else None
         try:
             found = json.loads(content) if content else {}
@@ -70,7 +74,9 @@ class Records:
         if not isinstance(begun, (int, float)) or not isinstance(values, dict):
             return {}
         now = started(self.service, instance)
-        return values if now is not None and now.same(Start(begun, exact)) else {}
+        if now is None:
+            return {}
+        return values if now.same(Start(begun, exact)) else dict(self.fresh)
 
     def remember(self, instance: Instance, values: Object) -> None:
         begun = started(self.service, instance) if self.store else None

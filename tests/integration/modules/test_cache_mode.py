@@ -74,7 +74,7 @@ def test_entering_and_leaving_where_the_service_tells(pairs) -> None:
 
 
 def test_where_only_the_health_tells_the_store_knows_the_rest(pairs, tmp_path) -> None:
-    """The health of this dialect has a component for the local-cache mode while it lasts, and says nothing in the normal one."""
+    """The health of this dialect has a component for the mode while it lasts, and says nothing in the normal one; a start ends the mode."""
     pair = pairs("leave-mode")
     store = {"store_url": f"file://{tmp_path}"}
     entered = both(pair, {"state": "local_cache"}, True)
@@ -86,7 +86,13 @@ def test_where_only_the_health_tells_the_store_knows_the_rest(pairs, tmp_path) -
     assert accepted(run_module("cache_mode", {**pair.args, "state": "normal"}))["changed"] is True, "unknown without the record"
     pair.second.stop()
     pair.second.start()
-    assert accepted(run_module("cache_mode", {**pair.args, "state": "normal", **store}))["summary"]["updated"] == ["two"], "void after a start"
+    both(pair, {"state": "normal", **store}, False)
+    both(pair, {"state": "local_cache", **store}, True)
+    for member in pair.members:
+        member.stop()
+        member.start()
+    both(pair, {"state": "normal", **store}, False)
+    both(pair, {"state": "local_cache", **store}, True)
 
 
 def test_a_mode_for_some_regions(pairs) -> None:

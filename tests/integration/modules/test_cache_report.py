@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from tests.fleet import paths
 from tests.harness.modules import ModuleResult, run_module
 from tests.harness.sequence import accepted, walk
 from tests.harness.stage import REGIONS, Stage
@@ -160,6 +163,21 @@ def test_bad_input_is_one_clear_line(service, tmp_path, more: dict[str, t.Any], 
     result = make(target, tmp_path, **more)
     assert result["failed"] and not result.crashed and told in result["msg"] and "\n" not in result["msg"], result
     assert "internal error" not in result["msg"] and target.proxy.writes() == [] and not (tmp_path / "reports").exists()
+
+
+def test_two_runs_at_the_same_time_make_one_report(service, tmp_path) -> None:
+    target = service()
+    Stage(target).region("products")
+    with ThreadPoolExecutor(3) as threads:
+        results = list(threads.map(lambda _number: make(target, tmp_path), range(3)))
+    made = [result for result in results if result["changed"]]
+    assert len(made) == 1 and len({json.dumps(read(result)) for result in results}) == 1, "one has made it, and all see the same"
+    for result in results:
+        assert not result.get("failed") or "another run has made " in result["msg"] and result["msg"].endswith("run again")
+    assert sorted(path.suffix for path in (tmp_path / "reports").iterdir()) == [".html", ".json"]
+    published = json.loads((paths.ROOT / "docs/report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(published)
+    jsonschema.Draft202012Validator(published).validate(read(made[0]))
 
 
 def test_a_file_that_is_no_report_is_not_overwritten(service, tmp_path) -> None:

@@ -73,6 +73,40 @@ def test_status_shows_redis_and_key_figures(fleet, proxies) -> None:
     assert gone.rc != 0 and "Redis: 127.0.0.1:1" in gone.stdout and "NOT healthy" in gone.stdout
 
 
+@pytest.mark.hazard("H02", "H29")
+def test_fallback_with_a_frozen_instance_is_told_and_left_again(fleet) -> None:
+    """The fleet's service has no call that leaves the mode: its processes are started again, one after the other, and it is proved."""
+    names = [instance["name"] for instance in fleet.facts["instances"]]
+    quick = {"caching_timeout": "PT1S", "caching_retries": 0, "caching_fallback_reason": "a trial"}
+    fleet.supervisorctl("signal", "STOP", names[1])
+    try:
+        entered = play("fallback", fleet.inventory, extra_vars=quick)
+    finally:
+        fleet.supervisorctl("signal", "CONT", names[1])
+    assert entered.rc != 0 and f'"{names[0]}: local_cache"' in entered.stdout and f'"{names[2]}: local_cache"' in entered.stdout, entered.stdout
+    assert re.search(rf'"{names[1]}: unknown, .*no complete answer within 1 s', entered.stdout), entered.stdout
+    assert f"1 of 3 changes to instances failed: {names[1]} (update)" in entered.stdout
+    try:
+        again = play("fallback", fleet.inventory, extra_vars={"caching_fallback_reason": "a trial"})
+        assert again.rc == 0 and all(f'"{name}: local_cache"' in again.stdout for name in names), again.stdout
+        shown = play("status", fleet.inventory)
+        assert shown.rc == 0 and shown.stdout.count("in local-cache mode") == 3, shown.stdout
+        pids = [fleet.supervisorctl("pid", name) for name in names]
+        refused = play("fallback", fleet.inventory, extra_vars={"caching_fallback_state": "normal", "caching_fallback_restart": False})
+        assert refused.rc != 0 and f"{', '.join(names)} (update): this service has no way back from local-cache mode (DELETE /admin" in refused.stdout
+        assert pids == [fleet.supervisorctl("pid", name) for name in names]
+    finally:
+        left = play("fallback", fleet.inventory, extra_vars={"caching_fallback_state": "normal"})
+    assert left.rc == 0 and all(f'"{name}: normal' in left.stdout for name in names), left.stdout
+    (record,) = left.custom["exalt_caching_run"]
+    assert record["changes"]["fallback"]["restarted"] == names
+    after = [fleet.supervisorctl("pid", name) for name in names]
+    assert not set(pids) & set(after), "each was started again"
+    calm = play("fallback", fleet.inventory, extra_vars={"caching_fallback_state": "normal"})
+    assert calm.rc == 0 and calm.changed == 0 and after == [fleet.supervisorctl("pid", name) for name in names], calm.stdout
+    assert "in local-cache mode" not in play("status", fleet.inventory).stdout
+
+
 @pytest.fixture(scope="module")
 def stocked(fleet, tmp_path_factory) -> Iterator[Service]:
     """A service with a database of its own to warm from."""
@@ -98,3 +132,34 @@ def test_progress_is_printed_while_the_module_runs(stocked, fleet, tmp_path, giv
     assert outcome.rc == 0, outcome.stdout
     assert re.search(r"^.*products: [\d,]+ of [\d,]+", outcome.stdout, re.M), outcome.stdout
     assert outcome.stdout.index("products: ") < outcome.stdout.index("PLAY RECAP")
+
+
+@pytest.mark.operation("S041")
+def test_warm_shows_its_progress_and_status_shows_it_elsewhere(stocked, fleet, tmp_path) -> None:
+    target = stocked
+    stage = Stage(target)
+    stage.region("products")
+    stage.region("categories")
+    inventory = tmp_path / "hosts.yml"
+    variables = {
+        "ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}", "caching_service_url": target.url,
+        "caching_management_url": target.url, "caching_single_instance": True, **{f"caching_{role}_token": token for role, token in target.tokens.items()},
+    }
+    inventory.write_text(yaml.safe_dump({"caching_fleet": {"hosts": {"trial": variables}}}))
+    wanted = [{"region": "products", "strategy": "all-items", "concurrency": 1, "batch_size": 20, "state": "started"}]
+    started = play("warm", inventory, extra_vars={"caching_warm": wanted})
+    assert started.rc == 0 and "regions started: products" in started.stdout, started.stdout
+    status = play("status", inventory)
+    assert status.rc == 0 and re.search(r"warm-up +products +[\d,]+ of 20,000 loaded, all-items", status.stdout), status.stdout
+    cancelled = play("warm", inventory, extra_vars={"caching_warm": [{"region": "products", "state": "cancelled"}]})
+    assert cancelled.rc == 0 and "products: cancelled, " in cancelled.stdout and "regions cancelled: products" in cancelled.stdout, cancelled.stdout
+    target.proxy.clear()
+    typo = play("warm", inventory, extra_vars={"caching_warm": [{"region": "products", "max_itmes": 5}]})
+    assert typo.rc != 0 and "wait_timeout, progress_path, not max_itmes" in typo.stdout and target.proxy.writes() == [], typo.stdout
+    several = [{"region": "nowhere"}, {"region": "categories", "strategy": "all-items", "max_age": "PT1H"}]
+    outcome = play("warm", inventory, extra_vars={"caching_warm": several})
+    assert outcome.rc != 0 and re.search(r"categories: completed, 200 of 200 loaded in [\d.]+ s \(all-items\)", outcome.stdout), outcome.stdout
+    (record,) = outcome.custom["exalt_caching_run"]
+    assert record["verdict"] == "failed" and record["changes"]["regions"]["warmed"] == ["categories"], "what went well is recorded beside what failed"
+    calm = play("warm", inventory, extra_vars={"caching_warm": several[1:]})
+    assert calm.rc == 0 and calm.changed == 0 and "(all-items), as it was" in calm.stdout, calm.stdout

@@ -166,7 +166,19 @@ MODULES: dict[str, dict[str, t.Any]] = {
     "cache_region": {"regions": [{"name": "products", "max_size": 600}]}, "cache_info": {"subset": ["regions", "region_stats"]},
     "cache_health_info": {"single_instance": True, "components": ["redis"]},
     "cache_invalidate": {"invalidations": [{"type": "pattern", "region": "products", "pattern": "k*"}], "max_percent": 100},
+    "cache_entry": {"region": "products", "entries": [{"key": "k3", "value": 1}]},
+    "cache_warm": {"region": "products", "state": "cancelled"},
+    "cache_warm_schedule": {"schedules": [{"name": "n", "schedule": "0 1 * * *", "region": "products", "strategy": "popular-items"}]},
+    "cache_feature": {"features": [{"name": "write-through", "rollout_percentage": 5}]},
+    "cache_settings": {"single_instance": True, "redis_timeouts": {"connection_timeout": "PT1S"}},
+    "cache_mode": {"single_instance": True, "state": "local_cache"},
+    "cache_task": {"task": "cleanup_expired"},
+    "cache_kpi_info": {"single_instance": True, "window": 1},
+    "cache_report": {"single_instance": True, "window": 1, "publish_url": "http://127.0.0.1:9/reports"},
+    "redis_cluster_info": {"subset": ["topology", "health", "configuration", "security"]},
 }
+# Those that go on without what they can't read, and tell it as unknown.
+TOLERANT = {"cache_health_info": ("refused",), "cache_kpi_info": ("refused",), "redis_cluster_info": ("crash",)}
 
 
 @pytest.mark.hazard("H01")
