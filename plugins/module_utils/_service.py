@@ -174,7 +174,9 @@ class Service:
         """The token of a role; where it isn't given, the admin token, which may do everything."""
         if role == "none":
             return "a token for it in endpoints", None
-        return f"{role}_token", self._tokens[role] or self._tokens["admin"]
+        if not self._tokens[role] and self._tokens["admin"]:
+            return f"admin_token (sent where {role}_token is not given)", self._tokens["admin"]
+        return f"{role}_token", self._tokens[role]
 
     def _places(self, params: t.Mapping[str, t.Any]) -> list[Instance]:
         places = list(self.instances)

@@ -102,8 +102,8 @@ WRONG_TYPES: list[Case] = [
     ("concurrency-huge", "cache_info", {"concurrency": 10**9}, "concurrency: it must be a whole number from 1 to 64"),
     ("subset", "cache_info", {"subset": ["everything"]}, "subset"),
     ("no-such-region", "cache_info", {"region": "nope"}, "there is no region 'nope'; the service has products"),
-    ("component-dots", "cache_health_info", {"components": [".."], "single_instance": True}, "'..' can't stand in the path of a URL"),
-    ("component-empty", "cache_health_info", {"components": [""], "single_instance": True}, "can't stand in the path of a URL"),
+    ("component-dots", "cache_health_info", {"components": [".."], "single_instance": True}, "components: '..' can't be the name of a component"),
+    ("component-empty", "cache_health_info", {"components": [""], "single_instance": True}, "components: '' can't be the name of a component"),
     ("component-unknown", "cache_health_info", {"components": ["nonsense"], "single_instance": True}, "nonsense MISSING"),
     ("require-all", "cache_health_info", {"require_all": "some"}, "require_all"),
 ]
