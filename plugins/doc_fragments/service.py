@@ -83,5 +83,5 @@ options:
     type: dict
     default: {}
 requirements:
-  - urllib3 >= 2.0
+  - urllib3 >= 2.2
 """

@@ -9,7 +9,7 @@ import json
 import re
 import typing as t
 
-_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 _TEXTS = ("message", "detail", "error_description", "title", "error", "reason", "msg")
@@ -54,7 +54,8 @@ class ApiError(CachingError):
 
 def one_line(text: object, limit: int = 300) -> str:
     """``text`` without line ends, control characters and terminal escapes, cut at ``limit`` characters."""
-    line = " ".join(_UNPRINTABLE.sub(" ", str(text)[: limit * 20]).split())
+    printable = "".join(letter if letter.isprintable() else " " for letter in _ESCAPES.sub(" ", str(text)[: limit * 20]))
+    line = " ".join(printable.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -79,6 +80,8 @@ def describe_body(body: bytes, content_type: str = "") -> str:
 
 
 def _describe_json(data: dict[str, t.Any]) -> str:
+    if isinstance(inner := data.get("error"), dict):
+        data = inner
     reason = next((one_line(data[name]) for name in _TEXTS if isinstance(data.get(name), str) and data[name].strip()), "")
     fields = data.get("errors") or data.get("violations") or data.get("fieldErrors") or []
     if not isinstance(fields, list):

@@ -9,6 +9,7 @@ incomplete answer raises (:class:`Unreachable`).
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import http.client
@@ -16,6 +17,7 @@ import io
 import json as json_library
 import os
 import random
+import re
 import socket
 import ssl
 import threading
@@ -39,6 +41,8 @@ LONGEST_RETRY_AFTER = 30.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 PASSING_FAULTS = frozenset({429, 502, 503, 504})
+_WANTS_CERTIFICATE = re.compile(r"alert[ _](certificate[ _](required|unknown|expired)|bad[ _]certificate|unknown[ _]ca|handshake[ _]failure)", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]+([.][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Answer:
         if not self.body.strip():
             return None
         try:
-            return json_library.loads(self.body.decode("utf-8"))
+            return json_library.loads(self.body.decode("utf-8-sig"))
         except UnicodeDecodeError:
             raise CachingError(f"{self.method} {self.url} answered {self.status} with {len(self.body)} bytes that are not UTF-8") from None
         except (ValueError, RecursionError):
@@ -256,10 +260,13 @@ def _tls(validate: bool, ca_path: str | None, cert: str | None, key: str | None)
     for option, path in (("ca_path", ca_path), ("client_cert", cert), ("client_key", key)):
         if path and not os.path.exists(path):
             raise CachingError(f"{option}: there is no file {path} on the host where this module runs")
+    if key and not cert:
+        raise CachingError("client_key: give client_cert too, the certificate that it belongs to")
     try:
-        if validate:
-            is_folder = ca_path is not None and os.path.isdir(ca_path)
-            context = ssl.create_default_context(cafile=None if is_folder else ca_path, capath=ca_path if is_folder else None)
+        if validate and ca_path and os.path.isdir(ca_path):
+            context = _trusting_folder(ca_path)
+        elif validate:
+            context = ssl.create_default_context(cafile=ca_path)
         else:
             context = ssl.create_default_context()
             context.check_hostname = False
@@ -274,6 +281,17 @@ def _tls(validate: bool, ca_path: str | None, cert: str | None, key: str | None)
     return context
 
 
+def _trusting_folder(folder: str) -> ssl.SSLContext:
+    """Every certificate in the folder, whether it was hashed (c_rehash) or not; what holds none is passed over."""
+    context = ssl.create_default_context(capath=folder)
+    for name in sorted(os.listdir(folder)):
+        with contextlib.suppress(ssl.SSLError, OSError):
+            context.load_verify_locations(os.path.join(folder, name))
+    if not context.cert_store_stats()["x509"]:
+        raise CachingError(f"ca_path: no file in {folder} holds a certificate (PEM)")
+    return context
+
+
 def _backoff(attempt: int) -> float:
     return min(5.0, 0.2 * 2.0**attempt) * random.uniform(0.5, 1.5)
 
@@ -283,7 +301,7 @@ def _retry_after(answer: Answer) -> float | None:
     text = answer.headers.get("retry-after", "").strip()
     if not text:
         return None
-    if text.isdigit():
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
     else:
         try:
@@ -311,13 +329,16 @@ def _unreachable(method: str, url: str, error: Exception, timeout: float) -> Unr
             "renew it, or give the authority that signed it as ca_path", sent=False, passing=False,
         )
     if isinstance(error, urllib3_errors.SSLError) or isinstance(cause, ssl.SSLError):
+        if _WANTS_CERTIFICATE.search(str(cause)):
+            text = f"{where}: the service does not accept the client certificate, or wants one: give client_cert and client_key"
+            return Unreachable(f"{text} ({one_line(cause, 120)})", sent=False, passing=False)
         return Unreachable(f"{where}: no TLS connection ({one_line(cause, 120)}); is it http instead of https?", sent=False, passing=False)
     timed_out = not isinstance(error, urllib3_errors.NewConnectionError)  # a kind of time-out to urllib3
     if timed_out and isinstance(error, urllib3_errors.ConnectTimeoutError):
         return Unreachable(f"{where}: no connection within {timeout:g} s", sent=False)
     if timed_out and isinstance(error, (urllib3_errors.TimeoutError, TimeoutError)):
         return Unreachable(f"{where}: no complete answer within {timeout:g} s")
-    if isinstance(error, urllib3_errors.IncompleteRead) or isinstance(cause, urllib3_errors.IncompleteRead):
+    if any(isinstance(one, (urllib3_errors.IncompleteRead, http.client.IncompleteRead)) for one in (error, cause)):
         return Unreachable(f"{where}: the connection ended in the middle of the answer")
     reason = getattr(cause, "strerror", None) or one_line(cause, 160)
     return Unreachable(f"{where}: {'no connection' if not sent else 'no answer'} ({reason})", sent=sent)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ._errors import CachingError
@@ -16,6 +17,8 @@ _PAGE_COUNT = ("totalPages", "pages", "pageCount")
 _PAGE_SIZE = ("size", "pageSize", "limit", "perPage")
 _TOTAL = ("totalElements", "total", "totalItems", "totalCount")
 _MORE = ("hasNext", "hasMore", "has_more", "hasNextPage")
+_NEXT_IN_HEADER = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?(?=[\s;,]|$)', re.IGNORECASE)
+_TEMPLATE = re.compile(r"\{[^{}]*\}")
 _CURSORS = ("nextCursor", "next_cursor", "cursor", "nextPageToken", "continuationToken", "continue")
 
 
@@ -29,15 +32,18 @@ class Page(t.NamedTuple):
     total: int | None = None
 
 
-def page(data: t.Any, name: str, first: int | None = None) -> Page:
+def page(data: t.Any, name: str, first: int | None = None, headers: t.Mapping[str, str] | None = None) -> Page:
     """The list of ``name`` (as ``regions``) in an answer, whatever it is wrapped in.
 
     ``first`` is the number that the first page had (services count from 0 or from 1); None for the first page itself.
+    ``headers`` (in lower case) tell of pages where the body is just a list: ``Link`` and ``X-Total-Count``.
     """
     if isinstance(data, list):
-        return Page(_objects(data, name))
+        told = headers or {}
+        link = _NEXT_IN_HEADER.search(told.get("link", ""))
+        return Page(_objects(data, name), link=link.group(1) if link else None, total=_number(dict(told), ("x-total-count",)))
     if not isinstance(data, dict):
-        raise CachingError(f"the list of {name} came back as {type(data).__name__}, not as a list")
+        raise CachingError(f"the list of {name} came back {'empty' if data is None else 'as ' + type(data).__name__}, not as a list")
     found = _find(data, name)
     if found is None:
         raise CachingError(f"there is no list of {name} in the answer (it has: {', '.join(sorted(map(str, data))[:8]) or 'nothing'})")
@@ -87,12 +93,16 @@ def _next(
             if isinstance(inner, dict):
                 info.update(inner)
     total = _number(info, _TOTAL)
+    if total is None and _number(info, _PAGE_NUMBER) is not None and (_number(info, ("count",)) or 0) > here:
+        total = _number(info, ("count",))
     links = info.get("_links") or info.get("links")
+    if isinstance(links, list):
+        links = {entry.get("rel"): entry for entry in links if isinstance(entry, dict)}
     link = links.get("next") if isinstance(links, dict) else info.get("next")
     if isinstance(link, dict):
         link = link.get("href")
-    if isinstance(link, str) and link:
-        return None, None, link, total
+    if isinstance(link, str) and link and not link.isdigit():
+        return _number(info, _PAGE_NUMBER), None, _TEMPLATE.sub("", link), total
     cursor = next((key for key in _CURSORS if info.get(key)), None)
     if cursor:
         raise CachingError(f"the list of {name} goes on behind {cursor}, a kind of pages that is not known; nothing was changed")
@@ -117,6 +127,8 @@ def _next(
 def _number(data: dict[str, t.Any], names: tuple[str, ...]) -> int | None:
     for name in names:
         value = data.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+            return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return None

@@ -76,9 +76,9 @@ def reconcile(run: Mode, resource: Resource, wanted: Wanted, wait_timeout: float
         objects = {**have, **{change.name: change.after for change in changes if change.name not in gone}}
         kept = {name: entry for name, entry in objects.items() if name not in gone}
         return {**result, "summary": _summary(changes, unchanged), "objects": kept}
-    errors, doubtful, later = _write(resource, changes)
+    errors, doubtful, refused, later = _write(resource, changes)
     try:
-        have, open_changes = _settle(resource, changes, wait_timeout if later else _GRACE)
+        have, open_changes = _settle(resource, changes, refused, wait_timeout if later else _GRACE)
     except CachingError as error:
         raise _unproved(resource, changes, errors, doubtful, error) from None
     if open_changes:
@@ -115,13 +115,15 @@ def _hidden(resource: Resource, have: dict[str, Object], wanted: Wanted) -> list
     return sorted(declared - _shown(resource, have))
 
 
-def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], set[str], bool]:
-    """Errors by name, those of them that may have been done all the same, and whether any write is applied later.
+def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], set[str], set[str], bool]:
+    """Errors by name, those of them that may have been done all the same, those that certainly are not (a conflict may
+    mean that somebody else just did it), and whether any write is applied later.
 
     When nobody answers any more, the rest is not tried.
     """
     errors: dict[str, str] = {}
     doubtful: set[str] = set()
+    refused: set[str] = set()
     fatal: list[str] = []
 
     def work(change: Change) -> bool:
@@ -134,17 +136,22 @@ def _write(resource: Resource, changes: list[Change]) -> tuple[dict[str, str], s
             errors[change.name] = error.message
             if error.may_have_acted:
                 doubtful.add(change.name)
+            elif not (isinstance(error, ApiError) and error.status == 409):
+                refused.add(change.name)
             if isinstance(error, ApiError) and error.status in (401, 403) or isinstance(error, Unreachable) and not error.passing:
                 fatal.append(change.name)
             return False
 
     order = sorted(changes, key=lambda change: change.action == "delete")
     with ThreadPoolExecutor(min(resource.concurrency, len(order))) as threads:
-        return errors, doubtful, any(list(threads.map(work, order)))
+        return errors, doubtful, refused, any(list(threads.map(work, order)))
 
 
-def _settle(resource: Resource, changes: list[Change], timeout: float) -> tuple[dict[str, Object], dict[str, str]]:
-    """Read back until every change is seen, or the time is over; what is still open, with what was seen instead."""
+def _settle(resource: Resource, changes: list[Change], refused: t.Collection[str], timeout: float) -> tuple[dict[str, Object], dict[str, str]]:
+    """Read back until every change is seen, or the time is over; what is still open, with what was seen instead.
+
+    What was ``refused`` is not waited for.
+    """
     deadline = Deadline(timeout)
     pause = 0.1
     while True:
@@ -152,7 +159,7 @@ def _settle(resource: Resource, changes: list[Change], timeout: float) -> tuple[
         have = resource.read()
         shown = _shown(resource, have)
         still = {change.name: seen for change in changes if (seen := _open(resource, change, have, shown))}
-        if not still or last_look:
+        if last_look or not still.keys() - refused:
             return have, still
         deadline.pause(pause)
         pause = min(2.0, pause * 2)
@@ -216,7 +223,7 @@ def _failure(
     names = ", ".join(change.name for change in done[:10]) + (", …" if len(done) > 10 else "")
     rest = f"done: {names}" if done else "in part: " + ", ".join(change.name for change in half) if half else "nothing was changed"
     return CachingError(
-        f"{len(failures)} of {len(changes)} changes to {resource.kind}s failed: {told}{more}; {rest}. A second run does what is left",
+        f"{len(failures)} of {len(changes)} changes to {resource.kind}s failed: {told}{more}; {rest}. Once that is put right, a second run does what is left",
         changed=bool(done or half), diff=_diff(resource, [*done, *half]), summary=_summary(done, unchanged), failures=failures,
     )
 

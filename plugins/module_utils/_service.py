@@ -48,6 +48,9 @@ class Service:
             if token and not (token.isascii() and token.isprintable() and " " not in token):
                 raise CachingError(f"{role}_token: a token has printable ASCII characters only, without spaces or line ends")
         self.instances = [_instance(number, given) for number, given in enumerate(params.get("instances") or [])]
+        names = [instance.name for instance in self.instances]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise CachingError(f"instances: two of them have the same name, {one_line(twice, 60)}; give each its own")
         self._any = self._places(params)
         self.concurrency = _whole(params.get("concurrency", 8), "concurrency", 1, 64)
         timeout = float(parse(params.get("timeout", 10), "timeout"))
@@ -106,7 +109,7 @@ class Service:
         while target not in seen:
             seen.add(target)
             answer = self._send(endpoint, target, None, None, (), True, PASSING_FAULTS)
-            found = page([] if answer.status == 204 else answer.json(), what, first)
+            found = page([] if answer.status == 204 else answer.json(), what, first, answer.headers)
             objects += found.objects
             total = found.total if total is None else total
             first = found.number if first is None else first
@@ -171,7 +174,9 @@ class Service:
         """The token of a role; where it isn't given, the admin token, which may do everything."""
         if role == "none":
             return "a token for it in endpoints", None
-        return f"{role}_token", self._tokens[role] or self._tokens["admin"]
+        if not self._tokens[role] and self._tokens["admin"]:
+            return f"admin_token (sent where {role}_token is not given)", self._tokens["admin"]
+        return f"{role}_token", self._tokens[role]
 
     def _places(self, params: t.Mapping[str, t.Any]) -> list[Instance]:
         places = list(self.instances)
@@ -220,7 +225,7 @@ def _instance(number: int, given: t.Mapping[str, t.Any], option: str = "", manag
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
             scheme = "https" if port == "tls" else parts.scheme
             others[port] = f"{scheme}://{host}:{default}{parts.path}"
-    return Instance(given.get("name") or urlsplit(url).netloc, url, others["management"], others["tls"])
+    return Instance(given.get("name") or urlsplit(url).netloc + urlsplit(url).path, url, others["management"], others["tls"])
 
 
 def _is_local(url: str) -> bool:

@@ -35,6 +35,7 @@ class Places:
     def __enter__(self) -> Places:
         known, unknown = trustme.CA(), trustme.CA()
         self.ca.write_bytes(known.cert_pem.bytes())
+        (self.folder / "empty").mkdir()
         (self.folder / "broken.pem").write_text("no certificate")
         past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
         self._serve("good", known.issue_cert("127.0.0.1"))

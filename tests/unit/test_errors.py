@@ -27,6 +27,7 @@ SPRING = {"timestamp": "2026-11-01T10:00:00Z", "status": 422, "error": "Unproces
     (b"[1, 2]", "[1, 2]"),
     (b"plain\nwords\x1b[31m red\x1b[0m", "plain words red"),
     (b"<html><head><title>502 Bad\nGateway</title></head><body>nginx</body></html>", "an HTML page: 502 Bad Gateway"),
+    (b'{"error": {"code": 5, "message": "deep"}}', "deep"), (b'{"message": "a\\u202eb\\u200b"}', "a b"),
     (b"\xff\xfe\xfa", "3 bytes that are not UTF-8"),
     (b"[" * 100000, "["),
 ])

@@ -1,79 +1,100 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The time of one request, against servers on real sockets that never stop sending and never come to an end."""
+"""Answers as they come over the wire: in drops, in chunks, compressed, with a byte order mark, with every kind of Retry-After."""
 
 from __future__ import annotations
 
-import contextlib
+import email.utils
+import gzip
 import socket
-import ssl
 import threading
 import time
+import typing as t
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
-import trustme
-from ansible_collections.exalt.caching.plugins.module_utils._errors import Unreachable
-from ansible_collections.exalt.caching.plugins.module_utils._http import Http
+from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError, Unreachable
+from ansible_collections.exalt.caching.plugins.module_utils._http import Answer, Http
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\nX-Filler: " + b"x" * 40 + b"\r\n\r\n"
-# What is sent at once, and what comes drop by drop, each in less than the time of a request.
-DRIPS = {
-    "status": (b"", HEAD),
-    "header": (b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x" * 40),
-    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 4),
-    "body": (HEAD, b"y" * 40),
-    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nz\r\n" * 10),
-}
+OK = "HTTP/1.1 200 OK\r\n"
 
 
-@contextlib.contextmanager
-def serving(at_once: bytes, drops: bytes, pause: float, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A server that answers each request so; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        def answer(plain: socket.socket) -> None:
-            with contextlib.suppress(OSError), (context.wrap_socket(plain, server_side=True) if context else plain) as client:
-                while client.recv(65536):
-                    client.sendall(at_once)
-                    for place in range(len(drops)):
-                        client.sendall(drops[place:place + 1])
+def plain(body: bytes, *headers: str, status: str = OK) -> list[bytes]:
+    return [(status + "".join(f"{header}\r\n" for header in (*headers, f"Content-Length: {len(body)}", "Connection: close")) + "\r\n").encode() + body]
+
+
+@contextmanager
+def server(*answers: list[bytes], pause: float = 0.0, host: str = "127.0.0.1") -> Iterator[str]:
+    """One answer for each connection, piece by piece."""
+    listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+    def serve() -> None:
+        with suppress(OSError):
+            for pieces in answers:
+                connection, _address = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    for piece in pieces:
+                        connection.sendall(piece)
                         time.sleep(pause)
 
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield server.getsockname()[1]
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+    finally:
+        listener.close()
 
 
-@pytest.mark.parametrize("kind", DRIPS)
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_what_drips_ends_in_time(tmp_path: Path, kind: str, scheme: str) -> None:
-    context, ca = None, None
-    if scheme == "https":
-        authority = trustme.CA()
-        ca = str(tmp_path / "ca.pem")
-        authority.cert_pem.write_to_path(ca)
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-    client = Http(timeout=0.4, retries=0, ca_path=ca)
-    with serving(*DRIPS[kind], pause=0.1, context=context) as port:
-        started = time.monotonic()
-        with pytest.raises(Unreachable, match=r"no complete answer within 0\.4 s"):
-            client.send("GET", [f"{scheme}://127.0.0.1:{port}/"])
-        assert 0.3 < time.monotonic() - started < 0.9
+def get(url: str, **options: t.Any) -> Answer:
+    return Http(**{"timeout": 2.0, "retries": 1, **options}).send("GET", [url])
 
 
-@pytest.mark.parametrize("kind", ["status", "body"])
-def test_what_drips_and_ends_in_time_is_an_answer_and_the_connection_stays(kind: str) -> None:
-    at_once, drops = DRIPS[kind]
-    whole = drops if kind == "body" else drops + b"y" * 40
-    client = Http(timeout=2, retries=0)
-    with serving(at_once, whole, pause=0.001) as port:
-        for _number in range(2):
-            assert client.send("GET", [f"http://127.0.0.1:{port}/"]).body == b"y" * 40
-            time.sleep(0.3)    # the time that was left of one request is not that of the next
+CHUNKED = [(OK + "Transfer-Encoding: chunked\r\n\r\n").encode(), b"3\r\n[1,\r\n", b"2\r\n2]\r\n", b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("pieces", [
+    plain(b"[1,2]"), plain(gzip.compress(b"[1,2]"), "Content-Encoding: gzip"), plain(b"\xef\xbb\xbf[1,2]"), CHUNKED,
+    [bytes([byte]) for byte in plain(b"[1,2]")[0]], [(OK + "\r\n").encode(), b"[1,", b"2]"],
+], ids=["plain", "gzip", "byte-order-mark", "chunked", "byte-by-byte", "until-closed"])
+def test_every_way_of_sending(pieces: list[bytes]) -> None:
+    with server(pieces) as url:
+        assert get(url).json() == [1, 2]
+
+
+def test_over_ipv6_and_past_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with server(plain(b"[]"), host="::1") as url:
+        assert get(url).json() == []
+
+
+@pytest.mark.parametrize("pieces", [
+    [plain(b" " * 200)[0][:-200], *[b" "] * 200],
+    [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc8\r\n", *[b" "] * 200],
+], ids=["length", "chunked"])
+def test_an_answer_in_drops_ends_with_the_time_of_a_request(pieces: list[bytes]) -> None:
+    started = time.monotonic()
+    with server(pieces, pause=0.05) as url, pytest.raises(Unreachable, match="no complete answer within 0.5 s"):
+        get(url, timeout=0.5, retries=0)
+    assert time.monotonic() - started < 2
+
+
+def test_a_chunk_that_ends_early() -> None:
+    with server([CHUNKED[0], b"20\r\nabc"]) as url, pytest.raises(Unreachable, match="ended in the middle of the answer"):
+        get(url, retries=0)
+
+
+@pytest.mark.parametrize(("asked", "least"), [("1", 1.0), ("0.5", 0.5), ("0", 0.0), ("soon", 0.0), ("-1", 0.0)])
+def test_retry_after_is_kept(asked: str, least: float) -> None:
+    busy = plain(b"", f"Retry-After: {asked}", status="HTTP/1.1 503 Busy\r\n")
+    started = time.monotonic()
+    with server(busy, plain(b"[]")) as url:
+        assert get(url).ok and least <= time.monotonic() - started < least + 1.5
+
+
+@pytest.mark.parametrize("asked", ["31", "30.5", "99999999999", "in 40 s, as a date"])
+def test_a_long_retry_after_is_an_error(asked: str) -> None:
+    text = email.utils.formatdate(time.time() + 40, usegmt=True) if "date" in asked else asked
+    with server(plain(b"", f"Retry-After: {text}", status="HTTP/1.1 429 Slow\r\n")) as url, pytest.raises(CachingError, match="more than 30 s is not waited for"):
+        get(url)

@@ -48,7 +48,8 @@ def test_nothing_there(data: t.Any) -> None:
     ({"content": [A], "pageable": {"pageNumber": 0}, "totalPages": 2, "last": False}, None, {"page": 1}),
     ({"regions": [A], "page": 0, "hasMore": True}, None, {"page": 1}),
     ({"regions": [A], "nextPage": 1}, None, {"page": 1}),
-    ({"regions": [A], "page": 1, "nextPage": None}, 0, None),
+    ({"regions": [A], "page": 1, "nextPage": None}, 0, None), ({"regions": [A], "page": "0", "totalPages": "2"}, None, {"page": 1}),
+    ({"regions": [A], "page": 0, "count": 2}, None, {"page": 1}), ({"regions": [A], "page": 0, "count": 1}, None, None),
 ])
 def test_pages_counted_from_zero_or_one(data: t.Any, first: int | None, query: t.Any) -> None:
     assert page(data, "regions", first).query == query
@@ -56,6 +57,25 @@ def test_pages_counted_from_zero_or_one(data: t.Any, first: int | None, query: t
 
 def test_a_link_leads_on() -> None:
     assert page({"_embedded": {"regions": [A]}, "_links": {"next": {"href": "http://x/regions?page=1"}}}, "regions").link == "http://x/regions?page=1"
+
+
+@pytest.mark.parametrize(("data", "headers", "link"), [
+    ({"regions": [A], "links": [{"rel": "self", "href": "/r"}, {"rel": "next", "href": "/r?page=1"}]}, {}, "/r?page=1"),
+    ({"regions": [A], "_links": {"next": {"href": "/r?page=1{&sort}", "templated": True}}}, {}, "/r?page=1"),
+    ([A], {"link": '<http://x/r?page=1>; rel="next",<http://x/r?page=4>; rel="last"'}, "http://x/r?page=1"),
+    ([A], {"link": "</r?page=0>; rel=first, </r?page=2>; rel=next"}, "/r?page=2"),
+    ([A], {"link": '<http://x/r?page=4>; rel="last",<http://x/r?page=3>; rel="prev"'}, None), ([A], {}, None),
+])
+def test_links_of_every_kind(data: t.Any, headers: dict[str, str], link: str | None) -> None:
+    assert page(data, "regions", None, headers).link == link
+
+
+def test_a_page_behind_a_link_has_its_number_too() -> None:
+    """The last one has no link, and must not be taken for the first of pages that count from there."""
+    first = {"_embedded": {"regions": [A]}, "_links": {"next": {"href": "/r?page=1"}}, "page": {"number": 0, "totalPages": 2}}
+    last = {"_embedded": {"regions": [B]}, "_links": {}, "page": {"number": 1, "totalPages": 2}}
+    assert page(last, "regions", page(first, "regions").number).query is None
+    assert page([A], "regions", None, {"x-total-count": "2"}).total == 2
 
 
 @pytest.mark.parametrize("data", [

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import CachingError, one_line
-from .._service import Instance, Service, segment
+from .._errors import CachingError, Unreachable, one_line
+from .._service import Instance, Service
 from .._wait import Deadline
 
 _ENDPOINTS = {
     "liveness": "liveness", "readiness": "readiness", "redis": "redis_health", "database": "database_health", "diskSpace": "disk_health",
 }
-# What health answers with: 503 carries the status DOWN, 404 says that there is no such component.
+# What the health of a component answers with: 503 carries the status DOWN, 404 says that there is no such component.
 _ANSWERS = (404, 503)
 Report = dict[str, t.Any]
 
@@ -42,15 +42,19 @@ def _inspect(service: Service, instance: Instance, components: t.Sequence[str], 
                 report["error"] = f"{component}: {why}"
     except CachingError as error:
         report["error"] = error.message
+        if report["status"] == "UNREACHABLE" and not isinstance(error, Unreachable):
+            report["status"] = "UNKNOWN"   # it answers, but not with a status
     return report
 
 
 def _ask(service: Service, instance: Instance, component: str, limit: float | None) -> Report:
-    name = "health" if component == "health" else _ENDPOINTS.get(component)
-    if name:
-        answer = service.call(name, instance=instance, expect=_ANSWERS, passing=(), once=limit is not None, limit=limit)
+    once = limit is not None
+    if component == "health":
+        answer = service.call("health", instance=instance, expect=(503,), passing=(), once=once, limit=limit)
+    elif component in _ENDPOINTS:
+        answer = service.call(_ENDPOINTS[component], instance=instance, expect=_ANSWERS, passing=(), once=once, limit=limit)
     else:
-        answer = service.call("component_health", component=component, instance=instance, expect=_ANSWERS, passing=(), once=limit is not None, limit=limit)
+        answer = service.call("component_health", component=component, instance=instance, expect=_ANSWERS, passing=(), once=once, limit=limit)
     if answer.status == 404:
         return {"status": "MISSING"}
     body = answer.json()
@@ -95,7 +99,8 @@ def reasons(reports: t.Sequence[Report], components: t.Sequence[str]) -> dict[st
 def judge(service: Service, components: t.Sequence[str], timeout: float, require_all: bool) -> tuple[bool, list[Report], list[str]]:
     """Look until all instances (or one) are healthy, or the time is over: (healthy, reports, reasons)."""
     for component in components:
-        segment(component)
+        if component in ("", ".", ".."):
+            raise CachingError(f"components: {component!r} can't be the name of a component")
     deadline = Deadline(timeout)
     pause = 0.2
     while True:

@@ -40,6 +40,7 @@ class Invalidation:
         self.count_timeout = count_timeout
         self._source = Regions(service)
         self._regions = self._source.read()
+        self._seen: set[bytes] = set()
         for option, pattern, part in (("key_format", self.key_format, "key"), ("tag_format", self.tag_format or "{region}{tag}", "tag")):
             if f"{{{part}}}" not in pattern or not set(_PLACE.findall(pattern)) <= {"region", part}:
                 raise CachingError(f"{option}: {one_line(repr(pattern), 60)} must hold {{{part}}}, and may hold {{region}}")
@@ -56,6 +57,7 @@ class Invalidation:
             item.by_region = {region: None if deadline.over else counters[item.kind](item, region, deadline) for region in item.regions}
             known = [number for number in item.by_region.values() if number is not None]
             item.matched = sum(known) if len(known) == len(item.regions) else None
+            item.status = "unchanged" if item.matched == 0 else item.status
 
     def _count_region(self, _item: Item, region: str, deadline: Deadline) -> int | None:
         return self.size(region, deadline, self._regions[region])
@@ -91,8 +93,7 @@ class Invalidation:
             return None
         if not found[0] and not self._format_fits(region, deadline):
             return None
-        item.entries = (item.entries or set()) | found[0]
-        return len(found[0])
+        return self._new(item, found[0])
 
     def _format_fits(self, region: str, deadline: Deadline) -> bool:
         """Nothing found may also mean that entries are named in another way: a region with entries must show one."""
@@ -111,9 +112,14 @@ class Invalidation:
         for tag in item.tags:
             members = self.redis.members(_fill(self.tag_format, region=region, tag=tag))
             names.update(member if member.startswith(prefix) else prefix + member for member in members)
-        found = self.redis.existing(names)
-        item.entries = (item.entries or set()) | found
-        return len(found)
+        return self._new(item, self.redis.existing(names))
+
+    def _new(self, item: Item, found: set[bytes]) -> int:
+        """How many of the entries that were found for ``item`` no earlier item removes: none is counted twice."""
+        new = found - self._seen
+        self._seen |= new
+        item.entries = (item.entries or set()) | new
+        return len(new)
 
     def _pattern(self, region: str, pattern: str) -> str:
         """A MATCH pattern: only ``pattern`` may hold wildcards, the region and what is around it mean just themselves."""
@@ -127,29 +133,29 @@ class Invalidation:
         told = []
         share: dict[str, int] = {}
         for item in self.items:
-            guarded = [name for name in item.regions if name in protected and self._clears(item, name)]
+            if item.kind in ("pattern", "tags"):
+                for region, number in item.by_region.items():
+                    share[region] = share.get(region, 0) + (number or 0)
+            guarded = [name for name in item.regions if name in protected and self._clears(item, name, share.get(name, 0))]
             if guarded:
                 told.append(f"{', '.join(guarded)} is protected: it is never cleared")
             if item.kind == "region" and max_percent < 100:
                 told.append(f"{item}: clearing a region needs max_percent 100, not {max_percent:g}")
             if item.matched is None and not allow_uncounted and not (item.kind == "key" and self._fewest(item) <= max_entries):
                 told.append(f"{item} can't be counted ({self._why_uncounted(item)}); allow_uncounted: true removes it without limits")
-            if item.kind in ("pattern", "tags"):
-                for region, number in item.by_region.items():
-                    share[region] = share.get(region, 0) + (number or 0)
         total = sum(item.matched or 0 for item in self.items)
         if total > max_entries:
             told.append(f"{total} entries match, more than max_entries {max_entries}")
         return told + [text for region, number in share.items() if (text := self._share(region, number, max_percent, allow_uncounted))]
 
-    def _clears(self, item: Item, region: str) -> bool:
-        """Whether nothing of a region would be left, or that can't be told."""
+    def _clears(self, item: Item, region: str, number: int) -> bool:
+        """Whether nothing of a region would be left by this item and those before, ``number`` entries; or that can't be told."""
         if item.kind == "key":
             return False
         if item.kind == "region" or item.pattern and not item.pattern.strip("*"):
             return True
-        number, size = item.by_region.get(region), self.size(region, Deadline(self.count_timeout), self._regions[region])
-        return number is None or size is None or 0 < size <= number
+        size = self.size(region, Deadline(self.count_timeout), self._regions[region])
+        return item.by_region.get(region) is None or size is None or 0 < size <= number
 
     def _fewest(self, item: Item) -> int:
         return len(item.keys) * len(item.regions)
@@ -181,22 +187,29 @@ class Invalidation:
                 item.removed, item.source, item.status = earlier.get("removed"), earlier.get("removed_source", "unknown"), "removed earlier"
                 continue
             if item.matched == 0:
-                item.status = "unchanged"
                 continue
             try:
                 self.remove(item, wait_timeout, warn)
             except CachingError as error:
                 item.status, item.error, item.removed = "failed", error.message, self._gone(item, error)
                 if record:
-                    record.release()
+                    self._keep(record.release)
                 raise CachingError(f"{item} failed: {error.message}", changed=_changed(self.items), **report(self.items)) from None
             item.status = "removed"
             if record:
-                record.part(number, item.result())
+                self._keep(record.part, number, item.result())
         result = {**report(self.items), "changed": _changed(self.items)}
         if record:
-            record.finish(result)
+            self._keep(record.finish, result)
         return result
+
+    def _keep(self, keep: t.Callable[..., None], *what: t.Any) -> None:
+        """Write to the record. What was removed is told where that fails, too."""
+        try:
+            keep(*what)
+        except CachingError as error:
+            told = "; ".join(f"{item}: {item.error}" for item in self.items if item.error)
+            raise CachingError("; ".join(filter(None, (told, f"request_id: {error.message}"))), changed=_changed(self.items), **report(self.items)) from None
 
     def _gone(self, item: Item, error: CachingError) -> int | None:
         """How many entries are gone although the removal failed; None where that is not known."""

@@ -71,6 +71,8 @@ def _item(given: t.Mapping[str, t.Any], where: str) -> Item:
         raise CachingError(f"{where}: type {kind} {needs}{', and takes no ' + ', '.join(extra) if extra else ''}")
     if any(not key for key in item.keys + item.tags):
         raise CachingError(f"{where}: an empty key or tag can't be meant")
+    if odd := {".", ".."}.intersection(item.keys):
+        raise CachingError(f"{where}: the key {min(odd)!r} can't be asked for, as it can't stand in the path of a URL; use a pattern")
     return item
 
 

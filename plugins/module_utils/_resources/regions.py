@@ -9,6 +9,7 @@ import contextlib
 import re
 import threading
 import typing as t
+import unicodedata
 
 from .._duration import normal
 from .._errors import ApiError, CachingError, one_line
@@ -28,10 +29,18 @@ FIELDS = {
 _OPTIONS = {wire: option for option, (wire, kind) in FIELDS.items()}
 _NAMES = ("name", "region", "regionName", "cacheName", "id")
 _SIZES = ("size", "entryCount", "entries", "currentSize", "keyCount", "estimatedSize")
-_MEASURED = re.compile(
-    r"^(_?links?|stats|statistics|metrics|status|version|etag|id|uptime|health|node|nodes|owner|created.*|modified.*|updated.*|last[A-Z_].*|"
-    r"(used|avg|average|current|total|num|number_?of).*|.*_?(at|usage|used|count|rate|ratio|percent|percentage|hits|misses|evictions|bytes|"
-    r"timestamp|modified|accessed|latency|millis|ms|seconds_ago)|size|entries|hits|misses|evictions|memory)$", re.IGNORECASE
+# Fields that tell what is measured, not what was set, by the words of their names (hitCount, last_accessed, createdAt …).
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_WHOLE = frozenset(
+    "link links stats statistics metrics status version etag id health node nodes owner size entries memory puts gets removals requests loads lookups".split()
+)
+_SETS = frozenset("max maximum min minimum limit threshold target default initial timeout interval ttl backup backups replica replicas shard shards".split())
+_FIRST = frozenset("created modified updated last used avg average mean current estimated total num number uptime".split())
+_LAST = frozenset("at usage used hits misses evictions timestamp modified accessed latency ago".split())
+_AMOUNTS = frozenset("count rate ratio percent percentage bytes millis ms".split())
+_OF = frozenset(
+    "entry entries key keys hit hits miss misses eviction evictions evicted expired request requests access get gets put puts load loads item items "
+    "object objects element elements error errors read reads write writes lookup lookups size memory heap storage disk fill response".split()
 )
 _IMMUTABLE = re.compile(
     r"immutable|read.?only|(can ?not|can't|must not|may not|not)\s+(be\s+)?(chang|modif|updat|alter)|not (changeable|modifiable|updatable)", re.IGNORECASE
@@ -45,7 +54,7 @@ def check_name(name: str, option: str) -> str:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise CachingError(f"{option}: {one_line(ascii(name), 60)} is not valid UTF-8") from None
-    if not name.strip() or name in (".", "..") or any(ord(character) < 32 for character in name) or len(name) > 512:
+    if not name.strip() or name in (".", "..") or any(unicodedata.category(character) == "Cc" for character in name) or len(name) > 512:
         raise CachingError(f"{option}: {one_line(repr(name), 60)} can't be the name of a region")
     return name
 
@@ -106,11 +115,12 @@ class Regions:
 
     def read(self) -> dict[str, Object]:
         found = {}
+        declared = {field.removeprefix("extra.") for field in self.fields if field.startswith("extra.")}
         for answer in self.service.listing("list_regions", "regions"):
             name = next((answer[key] for key in _NAMES if isinstance(answer.get(key), str)), None)
             if name is None:
                 raise CachingError(f"the list of regions holds one without a name: {one_line(answer, 120)}")
-            found[name] = _parsed(answer)
+            found[name] = _parsed(answer, declared)
             self.fields.update({field: "any" for field in found[name] if field.startswith("extra.")})
         return found
 
@@ -134,7 +144,7 @@ class Regions:
         if change.action == "delete":
             raise CachingError(f"region {change.name} is protected: it is never deleted; nothing was changed")
         have, want = change.have.get("max_size"), change.want.get("max_size")
-        if isinstance(have, int) and isinstance(want, int) and 0 < want < have:
+        if isinstance(have, int) and isinstance(want, int) and want < have:
             raise CachingError(f"region {change.name} is protected: max_size would shrink from {have} to {want}; nothing was changed")
 
     def _guard_size(self, name: str, size: int | None, doing: str, rest: str = "") -> None:
@@ -215,12 +225,21 @@ class Regions:
         raise CachingError(f"recreating failed: {errors[0]}; it could not be created again with its old settings either: it is gone")
 
 
-def _parsed(answer: t.Mapping[str, t.Any]) -> Object:
+def is_measured(field: str) -> bool:
+    """Whether a field that nobody declares is a measurement, by its name: it is neither kept nor compared."""
+    words = [word.lower() for word in _WORD.findall(field)]
+    if not words or _SETS.intersection(words):
+        return False
+    by_amount = words[-1] in _AMOUNTS and (len(words) == 1 or bool(_OF.intersection(words)))
+    return " ".join(words) in _WHOLE or words[0] in _FIRST or words[-1] in _LAST or by_amount
+
+
+def _parsed(answer: t.Mapping[str, t.Any], declared: t.Container[str] = ()) -> Object:
     """An object of the service in the options' words; ``_size`` and ``_memory`` are measured, not declared."""
     entry: Object = {option: canonical(kind, answer.get(wire)) for option, (wire, kind) in FIELDS.items()}
     entry.update({
         f"extra.{field}": value for field, value in answer.items()
-        if field not in _OPTIONS and field not in _NAMES and field != "memoryUsage" and not _MEASURED.match(field)
+        if field in declared or field not in _OPTIONS and field not in _NAMES and field != "memoryUsage" and not is_measured(field)
     })
     return {**entry, "_size": size_of(answer), "_memory": answer.get("memoryUsage")}
 

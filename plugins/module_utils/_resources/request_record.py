@@ -4,9 +4,9 @@
 """Requests that must act once: a record in the store, so that the same id again repeats nothing.
 
 ``requests/<id>/started`` is made by put-if-absent with a digest of the request, ``requests/<id>/part-<n>`` follows each
-part that is done, ``requests/<id>/finished`` holds the result, ``requests/<id>/released`` says that a run has failed
-and ended. A started record that is older than its lease belongs to
-a run that died: the next one goes on after the parts that are done.
+part that is done, ``requests/<id>/finished`` holds the result. A record without a sign of life for the time of its lease
+belongs to a run that died: the next one claims it (``claim-<n>``, made by put-if-absent too, so of several just one does)
+and goes on after the parts that are done. A run that fails says so (``released-<n>``), so that nobody waits for the lease.
 """
 
 from __future__ import annotations
@@ -33,29 +33,44 @@ class RequestRecord:
         self.store = store
         self.id = request_id
         self._folder = f"requests/{request_id}"
+        self._claim = 0
         self._digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
     def finished(self) -> dict[str, t.Any] | None:
-        """The result of an earlier run with this id, or None. The same id with another request is an error."""
+        """The result of an earlier run with this id, or None. The same id with another request, or at work now, is an error."""
         started = self._read("started")
         if started is not None and started.get("request") != self._digest:
             raise CachingError(f"request_id: {self.id} was used for another request; nothing was changed")
-        return self._read("finished")
+        result = self._read("finished")
+        if started is not None and result is None:
+            self._refuse_while_at_work()
+        return result
+
+    def _refuse_while_at_work(self) -> None:
+        entries = self._entries()
+        names = {entry.name.rpartition("/")[2] for entry in entries}
+        self._claim = sum(name.startswith("claim-") for name in names)
+        idle = min((entry.age for entry in entries), default=LEASE)
+        if "finished" in names:
+            raise CachingError(f"request_id: another run has just finished {self.id}; nothing was changed. Run again for its result")
+        if idle < LEASE and f"released-{self._claim}" not in names:
+            raise self._busy(idle)
+
+    def _busy(self, idle: float) -> CachingError:
+        return CachingError(
+            f"request_id: another run works on {self.id} (last sign of it {idle:.0f} s ago); nothing was changed. "
+            f"If that run has died, this one can go on in {LEASE - idle:.0f} s"
+        )
 
     def start(self) -> list[dict[str, t.Any] | None]:
         """Claim the id. Returns the parts that a run which died has finished, by number."""
         self._forget_old()
         content = json.dumps({"request": self._digest}).encode()
         if not self.store.put_if_absent(f"{self._folder}/started", content):
-            idle = min((entry.age for entry in self._entries()), default=LEASE)
-            released = self.store.get(f"{self._folder}/released") is not None
-            if idle < LEASE and not released:
-                raise CachingError(
-                    f"request_id: another run works on {self.id} (last sign of it {idle:.0f} s ago); nothing was changed. "
-                    f"If that run has died, this one can go on in {LEASE - idle:.0f} s"
-                )
-            self.store.put(f"{self._folder}/started", content)
-            self.store.delete(f"{self._folder}/released")
+            self._refuse_while_at_work()
+            self._claim += 1
+            if not self.store.put_if_absent(f"{self._folder}/claim-{self._claim}", b"{}"):
+                raise self._busy(0.0)
         done = {}
         for entry in self._entries():
             name = entry.name.rpartition("/")[2]
@@ -71,7 +86,7 @@ class RequestRecord:
 
     def release(self) -> None:
         """The run ends without having finished, and knows it: the next one may go on at once."""
-        self.store.put(f"{self._folder}/released", b"{}")
+        self.store.put(f"{self._folder}/released-{self._claim}", b"{}")
 
     def finish(self, result: dict[str, t.Any]) -> None:
         self.store.put(f"{self._folder}/finished", json.dumps(result).encode())

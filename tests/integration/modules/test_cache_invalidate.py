@@ -176,8 +176,8 @@ def test_a_run_that_died_is_taken_up_after_its_lease(service, tmp_path) -> None:
     options = {**target.args, **target.redis_args, **FREE, "invalidations": [KEYS, TAGS], "request_id": "r1", "store_url": f"file://{tmp_path}"}
     target.proxy.break_with({"path": "invalidate/tags", "status": 500, "body": "dies here"})
     assert run_module("cache_invalidate", options)["failed"]
-    assert sorted(os.listdir(folder)) == ["part-0", "released", "started"]
-    (folder / "released").unlink()  # as if it had been killed
+    assert sorted(os.listdir(folder)) == ["part-0", "released-0", "started"]
+    (folder / "released-0").unlink()  # as if it had been killed
     target.proxy.break_with()
     busy = run_module("cache_invalidate", options)
     assert busy["failed"] and "another run works on r1" in busy["msg"] and busy.get("changed", False) is False
@@ -236,3 +236,52 @@ def test_nothing_that_matches_is_recorded_too(service, tmp_path) -> None:
     assert accepted(run_module("cache_invalidate", options))["changed"] is False
     stage.entries("users", ["x1"])
     assert accepted(run_module("cache_invalidate", options))["replayed"] is True and stage.there("users", "x1")
+
+
+def test_what_two_items_match_counts_once(service) -> None:
+    target = service()
+    stage = Stage(target)
+    stage.region("users")
+    stage.entries("users", [f"{kind}{number}" for kind in "ab" for number in range(4)])
+    items = [{"type": "pattern", "region": "users", "pattern": pattern} for pattern in ("a*", "?1", "a1")]
+    options = {**target.args, **target.redis_args, "invalidations": items, "max_entries": 5, "max_percent": 62.5}
+    result = accepted(run_module("cache_invalidate", options))
+    assert [item["matched"] for item in result["results"]] == [4, 1, 0] and (result["matched"], result["removed"]) == (5, 5)
+    assert len(target.proxy.writes()) == 2
+
+
+def test_patterns_together_can_not_clear_a_protected_region(service) -> None:
+    target = service()
+    stage = Stage(target)
+    stage.region("users")
+    stage.entries("users", ["a1", "b1"])
+    items = [{"type": "pattern", "region": "users", "pattern": pattern} for pattern in ("a*", "b*")]
+    result = run_module("cache_invalidate", {**target.args, **target.redis_args, **FREE, "protected_regions": ["users"], "invalidations": items})
+    assert result["failed"] and "users is protected: it is never cleared" in result["msg"] and target.proxy.writes() == []
+
+
+def test_a_record_that_can_not_be_written_hides_nothing(service, tmp_path) -> None:
+    """What was removed is told, although the store fails behind it."""
+    target = service()
+    stage = Stage(target)
+    fill(stage)
+    folder = tmp_path / "requests" / "r4"
+    (folder / "part-0").mkdir(parents=True)
+    options = {**target.args, **target.redis_args, **FREE, "invalidations": [KEYS], "request_id": "r4", "store_url": f"file://{tmp_path}"}
+    result = run_module("cache_invalidate", options)
+    assert result["failed"] and result["changed"] is True and result["removed"] == result["matched"] and "can't write to the store" in result["msg"]
+
+
+def test_a_run_that_died_is_taken_up_by_one_only(service, tmp_path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    target = service()
+    stage = Stage(target)
+    fill(stage)
+    options = {**target.args, **target.redis_args, **FREE, "invalidations": [TAGS], "request_id": "r5", "store_url": f"file://{tmp_path}"}
+    target.proxy.break_with({"path": "invalidate/tags", "first": 1, "status": 500, "body": "once"}, {"path": "invalidate/tags", "delay": 1})
+    assert run_module("cache_invalidate", options)["failed"]
+    target.proxy.clear()
+    with ThreadPoolExecutor(3) as threads:
+        results = list(threads.map(lambda _number: run_module("cache_invalidate", options), range(3)))
+    losers = [result["msg"] for result in results if result.get("failed")]
+    assert len(target.proxy.writes()) == 1 and len(losers) == 2 and all("another run works on r5" in message for message in losers), losers

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.exalt.caching.plugins.module_utils._resources import regions as regions_resource
 
 from tests.harness.modules import run_module
 from tests.harness.sequence import accepted, walk
@@ -97,6 +98,26 @@ def test_fields_beyond_the_guide(service) -> None:
     assert Stage(target).regions()["x"]["replicationFactor"] == 2
 
 
+@pytest.mark.parametrize(("field", "measured"), [
+    ("hitCount", True), ("createdAt", True), ("last_accessed", True), ("usedMemory", True), ("hitRate", True), ("entryCount", True), ("avgLatencyMs", True),
+    ("backupCount", False), ("format", False), ("params", False), ("refreshRate", False), ("maxMemoryBytes", False), ("lockTimeoutMs", False),
+    ("replicaCount", False), ("softLimitPercent", False), ("description", False), ("replicationFactor", False),
+])
+def test_settings_are_told_from_measurements(field: str, measured: bool) -> None:
+    assert regions_resource.is_measured(field) is measured
+
+
+def test_what_is_declared_is_compared_whatever_it_is_called() -> None:
+    found = regions_resource._parsed({"name": "x", "owner": "a", "hits": 5}, {"owner"})
+    assert found["extra.owner"] == "a" and "extra.hits" not in found
+
+
+def test_a_refusal_is_not_waited_for(service) -> None:
+    target = service()
+    result = run_module("cache_region", {**target.args, "regions": [declare("x", max_size=0)]})
+    assert result["failed"] and "must be a whole number from 1" in result["msg"] and result["requests"] == {"read": 2, "write": 1}
+
+
 def test_a_field_that_is_not_applied_is_an_error_that_names_it(service) -> None:
     target = service("ignores-compression")
     result = run_module("cache_region", {**target.args, "regions": [declare("x", max_size=9, enable_compression=True)]})
@@ -146,7 +167,8 @@ def test_limits_are_held_before_anything_is_changed(service) -> None:
     refused("deleting region full would lose 3 entries, more than delete_limit 0", regions=[new, declare("keep")], purge=True, purge_limit=9)
     refused("deleting region full would lose 3 entries, more than delete_limit 2", regions=[new, declare("full", state="absent")], delete_limit=2)
     refused("region keep is protected: it is never deleted", regions=[new, declare("keep", state="absent", protected=True)])
-    refused("region keep is protected: max_size would shrink from 100000 to 5", regions=[new, declare("keep", max_size=5, protected=True)])
+    for size in (5, 0):
+        refused(f"region keep is protected: max_size would shrink from 100000 to {size}", regions=[new, declare("keep", max_size=size, protected=True)])
     done = accepted(run_module("cache_region", {**target.args, "regions": [new, declare("keep")], "purge": True, "purge_limit": 7, "delete_limit": 3}))
     assert len(done["summary"]["deleted"]) == 7 and sorted(stage.regions()) == ["keep", "new"]
 
