@@ -72,6 +72,8 @@ class Reader:
         """The magic: who wrote the file, and its version."""
         self._more(0, 9)
         head = self._buffer[:9]
+        if len(head) < 9:
+            raise RdbError("it ends here, within its first nine bytes", len(head))
         self.flavour = "redis" if head.startswith(b"REDIS") else "valkey" if head.startswith(b"VALKEY") else ""
         digits = head[5:] if self.flavour == "redis" else head[6:]
         if not self.flavour or not digits.isdigit():

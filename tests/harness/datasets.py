@@ -154,7 +154,7 @@ def functions(scratch: Scratch) -> list[str]:
     """The functions of each primary; the same everywhere, or told as they are."""
     found = []
     for node in scratch.primaries():
-        found.append(repr(_sorted(scratch.client(node).execute_command("FUNCTION", "LIST", "WITHCODE"))))
+        found.append(repr(sorted(map(repr, _sorted(scratch.client(node).execute_command("FUNCTION", "LIST", "WITHCODE"))))))
     return sorted(set(found))
 
 
