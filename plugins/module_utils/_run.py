@@ -32,6 +32,7 @@ class Run:
         self.params: dict[str, t.Any] = module.params
         self.check_mode: bool = module.check_mode
         self.warn: t.Callable[[str], None] = module.warn
+        self.command: t.Callable[..., tuple[int, str, str]] = module.run_command
         self._service: Service | None = None
 
     @property

@@ -168,12 +168,15 @@ def work(run):
     if recent:
         return {"changed": False, "backup": result(recent.manifest, True)}
     backup.prepare()
-    progress = Progress(run.params["progress_path"], "backup", run.warn)
-    try:
-        planned = {"backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)}}
-        return apply(run, True, planned, lambda: {"backup": backup.take(progress)})
-    finally:
-        progress.close()
+
+    def act():
+        progress = Progress(run.params["progress_path"], "backup", run.warn)
+        try:
+            return {"backup": backup.take(progress)}
+        finally:
+            progress.close()
+
+    return apply(run, True, {"backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)}}, act)
 
 
 def main():
