@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import traceback
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +93,33 @@ class Redis:
         for command in ("INFO", "CLUSTER NODES", "CLUSTER INFO"):
             client.set_response_callback(command, _text)
         return client
+
+    def plug(self, address: str) -> socket.socket:
+        """A plain socket to one node by the address that it announces: by TLS, and authenticated, as the options say."""
+        place = _host_port(address, "address")
+        host, port = self._moved.get(place, place)
+        options = self._options
+        wire = socket.create_connection((host, port), options["socket_connect_timeout"])
+        try:
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if options.get("ssl"):
+                context = ssl.create_default_context(cafile=options["ssl_ca_certs"])
+                if options["ssl_certfile"]:
+                    context.load_cert_chain(options["ssl_certfile"], options["ssl_keyfile"])
+                wire = context.wrap_socket(wire, server_hostname=host)
+            wire.settimeout(max(options["socket_timeout"], 10.0))
+            if options["password"] is not None:
+                words = [word.encode() for word in ("AUTH", options["username"], options["password"]) if word is not None]
+                wire.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+                answer = b""
+                while not answer.endswith(b"\r\n") and (part := wire.recv(4096)):
+                    answer += part
+                if not answer.startswith(b"+OK"):
+                    raise self._refusal(Exception(answer.decode("utf-8", "replace")), address)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
 
     def refusal_at(self, address: str, error: Exception) -> CachingError:
         """What an error of the client of one node means, in one line."""

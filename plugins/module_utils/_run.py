@@ -31,7 +31,9 @@ class Run:
     def __init__(self, module: AnsibleModule) -> None:
         self.params: dict[str, t.Any] = module.params
         self.check_mode: bool = module.check_mode
+        self.hidden: bool = module.no_log   # the task said no_log
         self.warn: t.Callable[[str], None] = module.warn
+        self.command: t.Callable[..., tuple[int, str, str]] = module.run_command
         self._service: Service | None = None
 
     @property

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from binascii import crc_hqx
 
 from ._errors import CachingError, one_line
 
@@ -72,6 +73,16 @@ def _range(first: str, last: str) -> tuple[int, int]:
     if not 0 <= low <= high < SLOTS:
         raise ValueError
     return low, high
+
+
+def slot(key: bytes) -> int:
+    """The slot of a key, by its hash tag where it has one."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return crc_hqx(key, 0) % SLOTS
 
 
 def uncovered(found: t.Iterable[Node]) -> int:

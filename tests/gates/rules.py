@@ -22,6 +22,8 @@ LAYERS = (
     ("_run", "_arguments"),
     ("_resources",),
     ("_reconcile",),
+    ("_replay",),
+    ("_replay_nodes",),
     ("_service", "_redis", "_store", "_store_directory", "_store_s3", "_store_s3_write", "_x509", "_wait"),
     ("_http",),
     ("pure",),
