@@ -150,11 +150,11 @@ class Owners:
     """Who owns each slot, and every command's way to an OK. ``ours``: keys that exist may be from an earlier run."""
 
     def __init__(
-        self, source: Redis, conflict: str, patience: float, ours: bool = False, tick: t.Callable[[], None] = lambda: None,
-        skipped: t.Callable[[bytes], None] = lambda command: None,
+        self, source: Redis, conflict: str, patience: float, ours: bool = False, tick: t.Callable[[], None] = lambda: None
     ) -> None:
-        self._source, self._conflict, self._patience, self._ours = source, conflict, patience, ours
-        self._tick, self._skipped = tick, skipped
+        self._source, self._conflict, self._patience, self.ours = source, conflict, patience, ours
+        self._tick = tick
+        self.skipped: t.Callable[[bytes], None] = lambda command: None  # told of each key that is left as it was
         self._primaries: dict[str, Primary] = {}
         self._addresses = [f"{host}:{port}" for host, port in source.seeds]
         self._again: list[Pending] = []
@@ -163,6 +163,7 @@ class Owners:
         self.suspects: set[int] = set()
         self.resent = 0
         self.owner: list[Primary] = []
+        self._followed: set[str] = set()  # primaries that have replicas
         self.look()
 
     @property
@@ -189,6 +190,8 @@ class Owners:
             if node.is_primary:
                 for first, last in node.slots:
                     owner[first : last + 1] = [self._primary(node.address)] * (last + 1 - first)
+        ids = {node.primary_id for node in nodes if not node.is_primary and not node.failing}
+        self._followed = {node.address for node in nodes if node.id in ids}
         now = {node.address for node in nodes if node.is_primary}
         self._suspect(before - now)
         self.owner[:] = owner
@@ -276,10 +279,10 @@ class Owners:
         elif word in _PASSING:
             self._stale = True
             self._again.append(Pending(refused, time.monotonic(), said))
-        elif word == b"BUSYKEY" and (again or self._ours):
+        elif word == b"BUSYKEY" and (again or self.ours):
             return
         elif word == b"BUSYKEY" and self._conflict == "skip":
-            self._skipped(refused)
+            self.skipped(refused)
         else:
             key = one_line(repr(arguments(refused)[1].decode("utf-8", "backslashreplace")), 80)
             if word == b"BUSYKEY":
@@ -344,10 +347,18 @@ class Owners:
             time.sleep(0.3)
             self.look()
 
-    def durable(self, seconds: float) -> bool:
-        """Whether each primary with replicas has passed on all that was written to one of them."""
-        told = self.everywhere(b"WAIT", b"1", b"%d" % int(seconds * 1000))
-        return all(answer not in (b":0",) for _primary, answer in told)
+    def durable(self, seconds: float) -> list[str]:
+        """Wait until each primary that has replicas has passed on to one of them what was written; those that have not."""
+        left = []
+        for primary in self.primaries:
+            if primary.address in self._followed:
+                try:
+                    primary.socket.settimeout(seconds + 10)
+                    if primary.ask(b"WAIT", b"1", b"%d" % int(seconds * 1000)) == b":0":
+                        left.append(primary.address)
+                except OSError as error:
+                    self._lost(primary, error)
+        return left
 
     def close(self) -> None:
         for primary in self._primaries.values():

@@ -158,8 +158,12 @@ def functions(scratch: Scratch) -> list[str]:
     return sorted(set(found))
 
 
-def differences(source: Facts, target: Facts) -> list[str]:
-    """What differs, a line each."""
+def differences(source: Facts, target: Facts, apart: int = 0) -> list[str]:
+    """What differs, a line each; an expiry may be `apart` milliseconds off."""
     told = [f"{name!r} is missing" for name in source.keys() - target.keys()]
     told += [f"{name!r} is too much" for name in target.keys() - source.keys()]
-    return told + [f"{name!r}: {source[name]} became {target[name]}" for name in source.keys() & target.keys() if source[name] != target[name]]
+    for name in source.keys() & target.keys():
+        (kind, digest, expiry, *more), (kind2, digest2, expiry2, *more2) = source[name], target[name]
+        if (kind, digest, more) != (kind2, digest2, more2) or abs(expiry - expiry2) > apart or min(expiry, expiry2) == -1 != max(expiry, expiry2):
+            told.append(f"{name!r}: {source[name]} became {target[name]}")
+    return told
