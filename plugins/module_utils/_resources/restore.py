@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .. import _rdb, _topology
+from .. import _manifest, _rdb, _topology
 from .._cluster_health import View
 from .._errors import CachingError
 from .._progress import Progress
@@ -47,7 +47,6 @@ class Restore:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.seen = Seen()
-        self.record = Record(store, params)
         self.plan: Results = {}
         self.diff: Results = {}
 
@@ -56,14 +55,14 @@ class Restore:
     def prepare(self) -> None:
         """Every check. Raises one line with all that is not green; nothing was written then."""
         params = self.params
+        _manifest.cluster_name(params["cluster"])
         if (params["flush"] or params["on_conflict"] == "replace") and params["confirm"] != params["cluster"]:
             what = "flush" if params["flush"] else "on_conflict replace"
             raise CachingError(f"confirm: {what} destroys data of {params['cluster']}; say so with confirm: {params['cluster']}")
+        self.views = self._looked()
+        self.record = Record(self.store, params, {node.id for view in self.views for node in view.nodes})
         resumed = self.record.started
         self.backup = choose(self.store, params, str(resumed["backup"]) if resumed else params["id"])
-        nodes = Nodes(self.cluster, 1, 1)
-        nodes.look()
-        self.views = nodes.views
         blocking, notes = restore_checks.unfit(self.views)
         self.problems += blocking
         self.notes += notes
@@ -143,7 +142,7 @@ class Restore:
             "backup": self.backup.id, "taken": self.backup.taken, "mode": "replay", "key_count": seen.matching, "bytes": seen.bytes,
             "functions": seen.functions, "patterns": list(params["patterns"]), "sources": [source.name for source in self.backup.sources],
             "into": [{"node": address, "key_count": sizes.get(address), "share": round(part, 4)} for address, (part, _v) in self.primaries.items()],
-            "seconds": round(seen.matching / rate, 1) if rate else None, "rate_known_from": "earlier restores" if rate else "nothing yet",
+            "seconds": max(0.1, round(seen.matching / rate, 1)) if rate else None, "rate_known_from": "earlier restores" if rate else "nothing yet",
             "at_target": self.before, "present": here, "lost": lost, "resumes": started is not None, "safety_backup": safety,
         }
         new = seen.matching - (here if params["on_conflict"] == "skip" else 0)

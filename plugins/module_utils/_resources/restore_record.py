@@ -21,10 +21,13 @@ _REQUEST = ("cluster", "id", "mode", "patterns", "on_conflict", "flush")
 
 
 class Record:
-    """The record of one request; reading it changes nothing."""
+    """The record of one request into a target with these nodes (their ids); reading it changes nothing.
 
-    def __init__(self, store: Store, params: t.Mapping[str, t.Any]) -> None:
-        self._store = store
+    A target keeps some of its nodes from one run to the next; one that shares none is another one (a drill's, say).
+    """
+
+    def __init__(self, store: Store, params: t.Mapping[str, t.Any], nodes: t.Collection[str]) -> None:
+        self._store, self._nodes = store, set(nodes)
         self._all = f"restores/{params['cluster']}"
         request = {name: params.get(name) for name in _REQUEST}
         self._folder = f"{self._all}/{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]}"
@@ -35,15 +38,17 @@ class Record:
         """The number of the run that is not finished and what it started with, or the next number and nothing."""
         entries = {tuple(entry.name.split("/")[-2:]): entry for entry in self._store.entries(self._folder)}
         numbers = [int(number) for number, name in entries if name == "started" and number.isdigit()]
-        last = max(numbers, default=0)
-        if last and (str(last), "finished") not in entries and entries[str(last), "started"].age < LEASE:
-            return last, self._read(f"{self._folder}/{last}/started")
-        return last + 1, None
+        for number in sorted(numbers, reverse=True):
+            if (str(number), "finished") not in entries and entries[str(number), "started"].age < LEASE:
+                started = self._read(f"{self._folder}/{number}/started")
+                if self._nodes & set(started.get("nodes") or []):
+                    return number, started
+        return max(numbers, default=0) + 1, None
 
     def start(self, backup: str, safety: str | None) -> None:
         """Before the first write."""
         if self.started is None:
-            self.started = {"request": self._request, "backup": backup, "safety_backup": safety}
+            self.started = {"request": self._request, "backup": backup, "safety_backup": safety, "nodes": sorted(self._nodes)}
             if not self._store.put_if_absent(f"{self._folder}/{self.number}/started", json.dumps(self.started).encode()):
                 raise CachingError("another run of the same restore has begun; nothing was written by this one")
 
