@@ -8,22 +8,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import io
 import re
-import traceback
 import typing as t
 
-from .. import _manifest, _rdb
+from .. import _manifest, _pack, _rdb
 from .._errors import CachingError, one_line
-from .._store import Reader, Store
+from .._store import Store
 from .replaying import Source
-
-try:
-    import zstandard
-
-    ZSTANDARD_ERROR = None
-except ImportError:
-    ZSTANDARD_ERROR = traceback.format_exc()
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:?\d\d)?")
 
@@ -100,43 +91,33 @@ def _backup(store: Store, found: tuple[_manifest.Content, str], params: t.Mappin
     return Backup(
         manifest["id"], _manifest.iso(manifest["started"]), sum(shard["key_count"] for shard in shards),
         {(shard["server"]["flavour"], shard["rdb_version"]) for shard in shards},
-        [_source(store, f"{folder}/{shard['object']}", shard, params.get("identities") or []) for shard in shards], signature,
+        [_source(store, f"{folder}/{shard['object']}", shard, manifest["encryption"] == "age", params.get("identities") or []) for shard in shards],
+        signature,
     )
 
 
-class _Hashed(io.RawIOBase):
-    """An object of the store as a file; its digest is that of everything that was read."""
+def _source(store: Store, name: str, shard: _manifest.Content, encrypted: bool, identities: t.Sequence[str]) -> Source:
+    keys = _pack.identities(identities) if encrypted else []
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.told = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: t.Any) -> int:
-        part = self._reader.read(len(buffer))
-        buffer[: len(part)] = part
-        self.told.update(part)
-        return len(part)
-
-
-def _source(store: Store, name: str, shard: _manifest.Content, identities: t.Sequence[str]) -> Source:
     @contextlib.contextmanager
     def opened() -> t.Iterator[_rdb.Read]:
+        told = hashlib.sha256()
         with store.read(name) as reader:
             if reader.size != shard["stored_bytes"]:
                 raise CachingError(f"{name}: it has {reader.size} bytes, and the manifest says {shard['stored_bytes']}")
-            stored = _Hashed(reader)
-            with zstandard.ZstdDecompressor().stream_reader(t.cast("t.Any", stored), read_size=1 << 18) as plain:
-                try:
-                    yield plain.read
-                    while stored.read(1 << 18):
-                        """What the frame does not need is part of the digest, too."""
-                except zstandard.ZstdError as error:
-                    raise CachingError(f"{name}: it can't be decompressed: {one_line(error, 100)}") from None
-            if stored.told.hexdigest() != shard["sha256"]:
-                raise CachingError(f"{name}: its digest is not the one in the manifest: it was changed")
+
+            def stored() -> t.Iterator[bytes]:
+                for piece in reader:
+                    told.update(piece)
+                    yield piece
+
+            pieces = _pack.unpack(stored(), encrypted, keys)
+            try:
+                yield lambda _size: next(pieces, b"")
+            except CachingError as error:
+                raise CachingError(f"{name}: {error.message}") from None
+        if told.hexdigest() != shard["sha256"]:
+            raise CachingError(f"{name}: its digest is not the one in the manifest: it was changed")
 
     return Source(_manifest.ranges(shard["slots"]), opened)
 

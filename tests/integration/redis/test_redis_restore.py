@@ -9,6 +9,7 @@ import json
 import time
 import typing as t
 
+import pyrage
 import pytest
 
 from tests.harness import datasets, sets
@@ -92,14 +93,14 @@ def forge_wrong_mac(stage: Stage) -> None:
 
 
 def flip(stage: Stage) -> None:
-    path = max(stage.store.rglob("*.rdb.zst"))
+    path = max(stage.store.rglob("*.rdb.zst*"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
 
 
 def cut(stage: Stage) -> None:
-    path = max(stage.store.rglob("*.rdb.zst"))
+    path = max(stage.store.rglob("*.rdb.zst*"))
     path.write_bytes(path.read_bytes()[:-9])
 
 
@@ -115,7 +116,7 @@ def remove(stage: Stage) -> None:
 
 
 def longer(stage: Stage) -> None:
-    path = max(stage.store.rglob("*.rdb.zst"))
+    path = max(stage.store.rglob("*.rdb.zst*"))
     path.write_bytes(path.read_bytes() + b"more")
 
 
@@ -208,6 +209,20 @@ def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
     path.write_bytes(b"old")
     result = stage.restore(mode="file", slots="10922-16383", path=str(path), redis_nodes=None)
     assert result["failed"] and path.read_bytes() == b"old"
+
+
+def test_an_encrypted_set(stage: Stage) -> None:
+    mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    stage.put(age=str(mine.to_public()))
+    for given, told in ((None, "is encrypted"), ([str(other)], "can decrypt"), (["AGE-NONE"], "identities: the identity number 1")):
+        result = stage.restore(identities=given)
+        assert result["failed"] and told in result["msg"] and stage.target.sizes() == 0, result
+    done = accepted(stage.restore(identities=[str(mine)]))
+    assert done["restored"]["key_count"] == same(stage) and str(mine)[-20:] not in done.stdout
+    stage.target.flush()
+    flip(stage)
+    result = stage.restore(identities=[str(mine)])
+    assert result["failed"] and "damaged" in result["msg"] and stage.target.sizes() == 0
 
 
 def test_secrets_are_not_shown(stage: Stage) -> None:
