@@ -1,0 +1,107 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One trial of a restore that is killed at a random moment (by a seed), and what is there afterwards.
+
+Held is a trial when (1) the target is as it was, or a safety backup of it was recorded before the first write and verifies, (2) a
+plain second run completes it, with the same backup and the same safety backup, and no key is missing, too much or different, and
+(3) where asked, the safety backup brings back what was there, key by key.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from tests.harness import datasets, process
+from tests.harness.modules import PACKAGE, internal, run_module
+from tests.harness.scratch import Scratch
+
+NEW, OLD = 31, 32   # seeds of the data of the backup, and of what the target holds
+
+
+@dataclass
+class Trial:
+    """How one trial went; `broken` says what was not held."""
+
+    seed: int
+    signal: str
+    after: float
+    killed: bool = False
+    wrote: bool = False
+    resumed: bool = False
+    broken: list[str] = field(default_factory=list)
+
+
+class Subject:
+    """A source, a target and a store; `big`: keys beside those of every type, so that a replay takes a while."""
+
+    def __init__(self, source: Scratch, target: Scratch, args: dict[str, t.Any], big: int = 6000) -> None:
+        self.source, self.target, self.big = source, target, big
+        self.args = {**args, "flush": True, "confirm": args["cluster"], "wait_timeout": 20}
+        self.wanted: datasets.Facts = datasets.facts(source)
+        self.seconds = 1.0
+
+    def prepare(self) -> datasets.Facts:
+        self.target.until(self.target.whole, "the target is not whole")
+        self.target.flush()
+        datasets.fill(self.target, OLD)
+        return datasets.facts(self.target)
+
+    def whole_run(self) -> float:
+        """How long a run takes that nobody kills."""
+        self.prepare()
+        began = time.monotonic()
+        result = run_module("redis_restore", self.args, warm=False)
+        assert not result.get("failed"), result
+        self.seconds = time.monotonic() - began
+        return self.seconds
+
+    def kill(self, after: float, sign: int) -> bool:
+        """Whether the run was still there to be killed."""
+        given = json.dumps({"ANSIBLE_MODULE_ARGS": {**self.args, **internal("redis_restore", check=False, diff=True, verbosity=0)}}).encode()
+        run = subprocess.Popen([sys.executable, "-m", f"{PACKAGE}.redis_restore"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env=process.environment(None))
+        assert run.stdin
+        run.stdin.write(given)
+        run.stdin.close()
+        try:
+            run.wait(after)
+            return False
+        except subprocess.TimeoutExpired:
+            run.send_signal(sign)
+            run.wait()
+            return True
+
+    def trial(self, seed: int, way_back: bool = False) -> Trial:
+        chance = random.Random(seed)
+        sign = chance.choice((signal.SIGKILL, signal.SIGTERM))
+        trial = Trial(seed, signal.Signals(sign).name, round(chance.uniform(0.25, 1.02) * self.seconds, 3))
+        before = self.prepare()
+        trial.killed = self.kill(trial.after, sign)
+        left = datasets.facts(self.target)
+        trial.wrote = left != before
+        plan = run_module("redis_restore", self.args, check=True)
+        trial.resumed = bool(plan.get("plan", {}).get("resumes"))
+        if trial.killed and trial.wrote and not trial.resumed and datasets.differences(self.wanted, left):
+            trial.broken.append("something was written, and no record says so")
+        safety = plan["plan"]["safety_backup"] if trial.resumed else None
+        if trial.resumed and not safety:
+            trial.broken.append("the record names no safety backup")
+        done = run_module("redis_restore", self.args)
+        if done.get("failed"):
+            trial.broken.append(f"the second run failed: {done['msg']}")
+            return trial
+        trial.broken += datasets.differences(self.wanted, datasets.facts(self.target))[:3]
+        if safety and done["safety_backup"] != safety:
+            trial.broken.append(f"the second run has another safety backup: {done['safety_backup']} after {safety}")
+        if way_back and safety:
+            back = run_module("redis_restore", {**self.args, "id": safety, "safety_backup": False})
+            trial.broken += [back["msg"]] if back.get("failed") else datasets.differences(before, datasets.facts(self.target))[:3]
+        return trial
