@@ -54,7 +54,7 @@ def put(store: Path, scratch: Scratch, cluster: str = "demo", kind: str = "regul
     (folder / _manifest.MANIFEST).write_bytes(document)
     if verified:
         record = _manifest.verification(document, "objects", began + 2)
-        (folder / _manifest.VERIFIED).write_bytes(_manifest.signed("verified", record, key))
+        (folder / _manifest.VERIFIED).write_bytes(_manifest.signed("verification", record, key))
     return identifier
 
 

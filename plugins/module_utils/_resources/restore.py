@@ -63,6 +63,9 @@ class Restore:
         self.record = Record(self.store, params, {node.id for view in self.views for node in view.nodes})
         resumed = self.record.started
         self.backup = choose(self.store, params, str(resumed["backup"]) if resumed else params["id"])
+        if self.backup.signature != "good":
+            told = "it is not signed" if self.backup.signature == "none" else "no signing_key is given"
+            self.notes.append(f"nobody has checked who wrote the backup {self.backup.id}: {told}")
         blocking, notes = restore_checks.unfit(self.views)
         self.problems += blocking
         self.notes += notes
