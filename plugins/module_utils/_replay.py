@@ -18,7 +18,8 @@ from collections import Counter
 
 from . import _rdb, _topology
 from ._errors import CachingError
-from ._replay_nodes import Owners, Primary, arguments
+from ._replay_nodes import Owners
+from ._replay_wire import Primary, arguments
 
 _BIG = 1 << 20  # a value that goes by itself, not copied into a block
 _DAY = 86400

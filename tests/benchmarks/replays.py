@@ -15,7 +15,8 @@ from pathlib import Path
 from ansible_collections.exalt.caching.plugins.module_utils import _rdb, _topology
 from ansible_collections.exalt.caching.plugins.module_utils._redis import Redis
 from ansible_collections.exalt.caching.plugins.module_utils._replay import Checksums, Replay
-from ansible_collections.exalt.caching.plugins.module_utils._replay_nodes import Block, Owners, Primary
+from ansible_collections.exalt.caching.plugins.module_utils._replay_nodes import Owners
+from ansible_collections.exalt.caching.plugins.module_utils._replay_wire import Block, Primary
 
 from tests.harness import rdb_bytes as raw
 from tests.harness.replays import replay
@@ -37,7 +38,8 @@ def files(folder: Path, keys: int) -> list[Path]:
     expiry = int(time.time() * 1000) + 10**9
     for number in range(keys):
         key = b"products::product:%d" % number
-        fields = {"id": number, "name": f"product {number}", "price": number * 1.37, "tags": [f"t{number % 7}", f"u{number % 11}"], "text": f"{chance.getrandbits(760):x}"}
+        tags = [f"t{number % 7}", f"u{number % 11}"]
+        fields = {"id": number, "name": f"product {number}", "price": number * 1.37, "tags": tags, "text": f"{chance.getrandbits(760):x}"}
         value = json.dumps(fields).encode()
         parts[_topology.slot(key) * 3 // 16384].append(raw.record(0, key, raw.text(value), expiry + number if number % 3 == 0 else None))
     made = []

@@ -18,6 +18,7 @@ import sys
 import time
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.harness import datasets, process
 from tests.harness.modules import PACKAGE, internal, run_module
@@ -46,7 +47,7 @@ class Subject:
         self.source, self.target, self.big = source, target, big
         self.args = {**args, "flush": True, "confirm": args["cluster"], "wait_timeout": 20}
         self.wanted: datasets.Facts = datasets.facts(source)
-        self.seconds = 1.0
+        self.seconds = self.writing = 1.0
 
     def prepare(self) -> datasets.Facts:
         self.target.until(self.target.whole, "the target is not whole")
@@ -60,17 +61,23 @@ class Subject:
         began = time.monotonic()
         result = run_module("redis_restore", self.args, warm=False)
         assert not result.get("failed"), result
-        self.seconds = time.monotonic() - began
+        self.seconds, self.writing = time.monotonic() - began, 0.1 + result["restored"]["seconds"]
         return self.seconds
 
-    def kill(self, after: float, sign: int) -> bool:
-        """Whether the run was still there to be killed."""
+    def records(self) -> int:
+        return sum(1 for _path in Path(self.args["store_url"].removeprefix("file://")).glob("restores/*/*/*/started"))
+
+    def kill(self, after: float, sign: int, writing: bool) -> bool:
+        """Whether the run was still there to be killed; `writing`: the time counts from its record, so from just before the first write."""
+        records = self.records()
         given = json.dumps({"ANSIBLE_MODULE_ARGS": {**self.args, **internal("redis_restore", check=False, diff=True, verbosity=0)}}).encode()
         run = subprocess.Popen([sys.executable, "-m", f"{PACKAGE}.redis_restore"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env=process.environment(None))
         assert run.stdin
         run.stdin.write(given)
         run.stdin.close()
+        while writing and run.poll() is None and self.records() == records:
+            time.sleep(0.002)
         try:
             run.wait(after)
             return False
@@ -82,9 +89,11 @@ class Subject:
     def trial(self, seed: int, way_back: bool = False) -> Trial:
         chance = random.Random(seed)
         sign = chance.choice((signal.SIGKILL, signal.SIGTERM))
-        trial = Trial(seed, signal.Signals(sign).name, round(chance.uniform(0.25, 1.02) * self.seconds, 3))
+        writing = chance.random() < 0.75
+        after = chance.uniform(0.0, 1.0) * self.writing if writing else chance.uniform(0.25, 1.02) * self.seconds
+        trial = Trial(seed, signal.Signals(sign).name, round(after, 3))
         before = self.prepare()
-        trial.killed = self.kill(trial.after, sign)
+        trial.killed = self.kill(trial.after, sign, writing)
         left = datasets.facts(self.target)
         trial.wrote = left != before
         plan = run_module("redis_restore", self.args, check=True)
@@ -92,7 +101,7 @@ class Subject:
         if trial.killed and trial.wrote and not trial.resumed and datasets.differences(self.wanted, left):
             trial.broken.append("something was written, and no record says so")
         safety = plan["plan"]["safety_backup"] if trial.resumed else None
-        if trial.resumed and not safety:
+        if trial.resumed and not safety and self.args.get("safety_backup", True):
             trial.broken.append("the record names no safety backup")
         done = run_module("redis_restore", self.args)
         if done.get("failed"):

@@ -54,15 +54,15 @@ def fill(scratch: Scratch, seed: int, number: int = 150, big: bool = False) -> N
         elif kind == "number":
             pipe.set(name, chance.choice((0, 7, -1, 255, -32769, 2**31, 2**63 - 1)))
         elif kind == "list":
-            pipe.rpush(name, *(text(chance, 3000 if few < 20 else 30) for _ in range(few)))
+            pipe.rpush(name, *(text(chance, 3000 if few < 20 else 30) for _one in range(few)))
         elif kind == "set":
-            pipe.sadd(name, *(text(chance, 60) for _ in range(few)))
+            pipe.sadd(name, *(text(chance, 60) for _one in range(few)))
         elif kind == "numbers":
-            pipe.sadd(name, *(chance.randrange(2**chance.choice((8, 20, 50))) for _ in range(few)))
+            pipe.sadd(name, *(chance.randrange(2**chance.choice((8, 20, 50))) for _one in range(few)))
         elif kind == "zset":
-            pipe.zadd(name, {text(chance, 50): chance.choice((chance.random() * 1e9, float("inf"), float("-inf"), 0.0, -1.5)) for _ in range(few)})
+            pipe.zadd(name, {text(chance, 50): chance.choice((chance.random() * 1e9, float("inf"), float("-inf"), 0.0, -1.5)) for _one in range(few)})
         elif kind == "hash":
-            pipe.hset(name, mapping={text(chance, 40): text(chance, 90) for _ in range(few)})
+            pipe.hset(name, mapping={text(chance, 40): text(chance, 90) for _one in range(few)})
             if field_expiry and chance.random() < 0.6:
                 pipe.hset(name, "field", "expires")
                 pipe.execute_command("HPEXPIRE", name, chance.randrange(10**6, 10**9), "FIELDS", 1, "field")
@@ -71,7 +71,7 @@ def fill(scratch: Scratch, seed: int, number: int = 150, big: bool = False) -> N
         elif kind == "bits":
             pipe.setbit(name, chance.randrange(5000), 1)
         elif kind == "log":
-            pipe.pfadd(name, *(text(chance, 20) for _ in range(few)))
+            pipe.pfadd(name, *(text(chance, 20) for _one in range(few)))
         else:
             pipe.geoadd(name, [chance.uniform(-170, 170), chance.uniform(-80, 80), text(chance, 20)])
         if chance.random() < 0.33:

@@ -33,4 +33,5 @@ def source(path: Path, slow: Callable[[int], None] | None = None) -> replaying.S
 
 
 def replay(files: Sequence[Path], target: Scratch, slow: Callable[[int], None] | None = None, **job: t.Any) -> replaying.Outcome:
-    return replaying.replay(Redis({**target.args, "redis_timeout": 2}), [source(path, slow) for path in files], replaying.Job(**{"sample": 100, "patience": 30.0, **job}))
+    cluster = Redis({**target.args, "redis_timeout": 2})
+    return replaying.replay(cluster, [source(path, slow) for path in files], replaying.Job(**{"sample": 100, "patience": 30.0, **job}))

@@ -242,5 +242,3 @@ def _primaries(views: t.Sequence[View]) -> dict[str, tuple[float, View]]:
         if own and own.is_primary and own.slots:
             found[view.address] = (sum(last - first + 1 for first, last in own.slots) / _topology.SLOTS, view)
     return found
-
-

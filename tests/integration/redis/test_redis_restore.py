@@ -54,7 +54,7 @@ def test_which_backup(stage: Stage) -> None:
     for wanted, found in (("newest", regular), (stamp, old), (old, old)):
         assert accepted(stage.restore(check=True, id=wanted))["plan"]["backup"] == found
     for wanted, told in (("2001-01-01T00:00:00Z", "no verified regular backup of demo before"), ("latest", "is neither newest"),
-                         ("20010101T000000Z-01234567", "there is no backup 20010101T000000Z-01234567"), ("2026-13-40T00:00:00Z", "is neither newest")):
+                         ("20010101T000000Z-01234567", "there is none of this id for the cluster demo"), ("2026-13-40T00:00:00Z", "is neither newest")):
         result = stage.restore(id=wanted)
         assert result["failed"] and told in result["msg"] and "\n" not in result["msg"], result
 
@@ -105,7 +105,7 @@ def cut(stage: Stage) -> None:
 
 
 def swap(stage: Stage) -> None:
-    first, second, *_ = sorted(stage.store.rglob("*.rdb.zst"))
+    first, second, *_others = sorted(stage.store.rglob("*.rdb.zst"))
     one, two = first.read_bytes(), second.read_bytes()
     first.write_bytes(two)
     second.write_bytes(one)
