@@ -10,19 +10,23 @@ plain second run completes it, with the same backup and the same safety backup, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.harness import datasets, process
+from tests.fleet import paths
+from tests.harness import datasets, process, sets
 from tests.harness.modules import PACKAGE, internal, run_module
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, up
 
 NEW, OLD = 31, 32   # seeds of the data of the backup, and of what the target holds
 
@@ -41,10 +45,10 @@ class Trial:
 
 
 class Subject:
-    """A source, a target and a store; `big`: keys beside those of every type, so that a replay takes a while."""
+    """A source, a target and a store."""
 
-    def __init__(self, source: Scratch, target: Scratch, args: dict[str, t.Any], big: int = 6000) -> None:
-        self.source, self.target, self.big = source, target, big
+    def __init__(self, source: Scratch, target: Scratch, args: dict[str, t.Any]) -> None:
+        self.source, self.target = source, target
         self.args = {**args, "flush": True, "confirm": args["cluster"], "wait_timeout": 20}
         self.wanted: datasets.Facts = datasets.facts(source)
         self.seconds = self.writing = 1.0
@@ -114,3 +118,36 @@ class Subject:
             back = run_module("redis_restore", {**self.args, "id": safety, "safety_backup": False})
             trial.broken += [back["msg"]] if back.get("failed") else datasets.differences(before, datasets.facts(self.target))[:3]
         return trial
+
+
+KEY = "a signing key of tests"
+
+
+@contextlib.contextmanager
+def subject(folder: Path) -> Iterator[Subject]:
+    """A source of three shards with a backup, and a target of two with replicas."""
+    source, target = Scratch(folder / "s"), Scratch(folder / "t", shards=2, replicas=1)
+    try:
+        up(source, target)
+        datasets.fill(source, NEW)
+        datasets.many(source, 12000, 1)
+        (folder / "store").mkdir()
+        sets.put(folder / "store", source, key=KEY)
+        made = Subject(source, target, {**target.args, "store_url": f"file://{folder / 'store'}", "cluster": "demo", "signing_key": KEY})
+        made.whole_run()
+        yield made
+    finally:
+        source.down()
+        target.down()
+
+
+def kills(number: int, first: int) -> list[Trial]:
+    """So many trials; every tenth goes all the way back."""
+    made = []
+    with tempfile.TemporaryDirectory(dir=paths.cache()) as folder, subject(Path(folder)) as one:
+        for seed in range(first, first + number):
+            trial = one.trial(seed, way_back=seed % 10 == 0)
+            made.append(trial)
+            for text in trial.broken:
+                print(f"not held: restore, {trial.signal} after {trial.after} s, seed {seed}: {text}", flush=True)
+    return made

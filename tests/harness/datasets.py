@@ -97,6 +97,17 @@ def knows(client: redis.Redis, command: str) -> bool:
     return True
 
 
+def many(scratch: Scratch, number: int, seed: int) -> None:
+    """Many small keys, beside those of every type."""
+    chance, route = random.Random(seed), router(scratch)
+    pipes = {node.port: scratch.client(node).pipeline(transaction=False) for node in scratch.primaries()}
+    for one in range(number):
+        name = b"item:%d" % one
+        pipes[route(name).port].set(name, chance.randbytes(300), ex=9000 if one % 3 else None)
+    for pipe in pipes.values():
+        pipe.execute()
+
+
 def router(scratch: Scratch) -> Callable[[bytes], Node]:
     """Who owns a key now."""
     rows = sorted(scratch.owners(), key=lambda row: row[0])

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import threading
 import time
@@ -206,17 +205,6 @@ def pair(pairs: tuple[Scratch, Scratch]) -> tuple[Scratch, Scratch]:
     return pairs
 
 
-def many(scratch: Scratch, number: int, seed: int) -> None:
-    """Many small keys, beside those of every type."""
-    chance, route = random.Random(seed), datasets.router(scratch)
-    pipes = {node.port: scratch.client(node).pipeline(transaction=False) for node in scratch.primaries()}
-    for one in range(number):
-        name = b"item:%d" % one
-        pipes[route(name).port].set(name, chance.randbytes(300), ex=9000 if one % 3 else None)
-    for pipe in pipes.values():
-        pipe.execute()
-
-
 class Break:
     """Something that happens once, when so many bytes of a file were read."""
 
@@ -235,7 +223,7 @@ def test_after_and_during_failovers(pair: tuple[Scratch, Scratch]) -> None:
     source, target = pair
     source.promote(source.replica_of(source.primaries()[0]))
     datasets.fill(source, 21)
-    many(source, 6000, 1)
+    datasets.many(source, 6000, 1)
     files = source.saved()
     for how in ("", "FORCE", "kill"):
         target.until(target.whole, "the target is not whole")
@@ -265,7 +253,7 @@ def test_during_resharding(pair: tuple[Scratch, Scratch]) -> None:
     one, two, three = source.primaries()
     source.move(range(0, 300), one, two)
     source.move(range(16000, 16100), three, one)
-    many(source, 6000, 2)
+    datasets.many(source, 6000, 2)
     files = source.saved()
     first, second, _third = target.primaries()
     moving = threading.Thread(target=target.move, args=(range(0, 400), first, second))
@@ -282,7 +270,7 @@ def test_during_resharding(pair: tuple[Scratch, Scratch]) -> None:
 def test_a_stopped_primary_is_waited_for(pair: tuple[Scratch, Scratch]) -> None:
     """A primary that hangs is failed over, and wakes as a replica; nothing is lost or done twice."""
     source, target = pair
-    many(source, 6000, 3)
+    datasets.many(source, 6000, 3)
     files = source.saved()
     victim = target.primaries()[0]
     done = replay(files, target, slow=Break(200_000, lambda: target.kill(victim, signal.SIGSTOP)))
@@ -293,7 +281,7 @@ def test_a_stopped_primary_is_waited_for(pair: tuple[Scratch, Scratch]) -> None:
 
 def test_no_memory_is_one_clear_line(tmp_path) -> None:
     with Scratch(tmp_path / "s", shards=1) as source, Scratch(tmp_path / "t", shards=1, options={"maxmemory": "4mb"}) as target:
-        many(source, 20_000, 4)
+        datasets.many(source, 20_000, 4)
         with pytest.raises(CachingError, match="has no memory left") as raised:
             replay(source.saved(), target)
         assert "\n" not in raised.value.message and 0 < target.sizes() < 20_000
@@ -304,7 +292,7 @@ def test_no_memory_is_one_clear_line(tmp_path) -> None:
 
 def test_a_cluster_that_stays_broken_ends_in_time(tmp_path) -> None:
     with Scratch(tmp_path / "s", shards=1) as source, Scratch(tmp_path / "t", shards=3) as target:
-        many(source, 3000, 5)
+        datasets.many(source, 3000, 5)
         happens = Break(100_000, lambda: target.kill(target.nodes[2]))
         began = time.monotonic()
         with pytest.raises(CachingError, match=r"not every slot|could not be written|was lost"):
