@@ -59,12 +59,14 @@ def test_nodes_fail_over_while_the_module_runs(subject: Subject) -> None:
         done = run_module("redis_restore", {**subject.args, "wait_timeout": 30})
         killer.join()
         subject.target.start(victim)
+        print("first run:", done.get("msg"), done.get("passes"))
+        subject.target.until(subject.target.whole, "the target is not whole")
         if done.get("failed"):
             done = run_module("redis_restore", subject.args)
         assert not done.get("failed"), done
         subject.target.until(subject.target.whole, "the target is not whole")
         assert datasets.differences(subject.wanted, datasets.facts(subject.target)) == []
         back = run_module("redis_restore", {**subject.args, "id": done["safety_backup"], "safety_backup": False})
-        assert not back.get("failed") and datasets.differences(before, datasets.facts(subject.target)) == []
+        assert not back.get("failed") and datasets.differences(restores.rough(before), restores.rough(datasets.facts(subject.target))) == []
     finally:
         killer.join()

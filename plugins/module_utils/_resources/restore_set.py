@@ -10,7 +10,10 @@ import typing as t
 
 from .. import _manifest, _rdb
 from .._errors import CachingError
+from .._progress import Progress
+from .._redis import Redis
 from .._store import Store
+from . import backup, verification
 from .catalogue import Catalogue, Set
 from .replaying import Source
 
@@ -63,11 +66,20 @@ def _source(catalogue: Catalogue, found: Set, shard: _manifest.Content) -> Sourc
 
 
 def verified(store: Store, params: t.Mapping[str, t.Any], identifier: str) -> None:
-    """Read all of a backup: it can be restored, else an error says why not."""
-    for source in choose(store, params, identifier).sources:
-        with source.open() as read:
-            _rdb.summary(read)
+    """Read all of a backup: it is what was written, else an error says why not."""
+    catalogue = Catalogue(store, params["cluster"], params.get("signing_key"))
+    verification.verify(catalogue, catalogue.load(identifier), "checksums")
 
 
-def safety(params: t.Mapping[str, t.Any], cluster: t.Any, store: Store, warn: t.Callable[[str], None]) -> str:
-    raise CachingError("not there yet")
+def safety(params: t.Mapping[str, t.Any], cluster: Redis, store: Store, warn: t.Callable[[str], None]) -> str:
+    """A verified backup of the target, of the kind safety; its id."""
+    options = {
+        "kind": "safety", "max_age": "PT0S", "read_from": "replicas", "max_lag": "PT10S", "parallel": 0, "compression_level": 1,
+        "quiesce": "PT0S", "verify": True, "bandwidth_limit": 0, "uncompressed_source": False, "job_id": None,
+    }
+    job = backup.Backup({**params, **options}, cluster, store, warn)
+    job.prepare()
+    made = job.take(Progress(None, "safety backup", warn))
+    if not made["verified"]:
+        raise CachingError(f"the safety backup {made['id']} of the target does not verify; nothing was written")
+    return str(made["id"])
