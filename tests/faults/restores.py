@@ -130,8 +130,8 @@ KEY = "a signing key of tests"
 
 @contextlib.contextmanager
 def subject(folder: Path) -> Iterator[Subject]:
-    """A source of three shards with a backup, and a target of two with replicas."""
-    source, target = Scratch(folder / "s"), Scratch(folder / "t", shards=2, replicas=1)
+    """A source of three shards with a backup, and a target of three with replicas."""
+    source, target = Scratch(folder / "s"), Scratch(folder / "t", shards=3, replicas=1)
     try:
         up(source, target)
         datasets.fill(source, NEW)

@@ -18,8 +18,10 @@ import zlib
 from .. import _rdb, _topology
 from .._rdb_types import ONE_STRING, Bad, length, text
 from .._redis import ERRORS, Redis
+from .._replay_nodes import Owners
 
 _LARGEST = 1 << 20
+_PATIENCE = 30.0
 
 
 class Kept(t.NamedTuple):
@@ -76,22 +78,21 @@ class Sample:
 
 def dumped(cluster: Redis, keys: t.Sequence[bytes]) -> dict[bytes, tuple[bytes | None, int]]:
     """DUMP and PEXPIRETIME of keys, from the primaries that own them."""
-    nodes = [node for node in cluster.nodes() if node.is_primary and not node.failing]
-    owner = {slot: node for node in nodes for first, last in node.slots for slot in range(first, last + 1)}
-    shares: dict[_topology.Node, list[bytes]] = {}
+    owners = Owners(cluster, "fail", _PATIENCE)
+    shares: dict[str, list[bytes]] = {}
     for key in keys:
-        if (slot := _topology.slot(key)) in owner:
-            shares.setdefault(owner[slot], []).append(key)
+        shares.setdefault(owners.owner[_topology.slot(key)].address, []).append(key)
     found: dict[bytes, tuple[bytes | None, int]] = {}
-    for node, share in shares.items():
-        pipe = cluster.client(node.host, node.port).pipeline(transaction=False)
+    for address, share in shares.items():
+        host, _colon, port = address.rpartition(":")
+        pipe = cluster.client(host.strip("[]"), int(port)).pipeline(transaction=False)
         for key in share:
             pipe.dump(key)
             pipe.execute_command("PEXPIRETIME", key)
         try:
             rows = pipe.execute()
         except ERRORS as error:
-            raise cluster.refusal_at(node.address, error) from None
+            raise cluster.refusal_at(address, error) from None
         found.update({key: (rows[2 * place], rows[2 * place + 1]) for place, key in enumerate(share)})
     return found
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 from contextlib import AbstractContextManager
@@ -53,15 +54,13 @@ class Job(t.NamedTuple):
     sample: int = 0
 
 
-def ahead(cluster: Redis) -> float:
-    """How far the clock of the servers is before that of this host; the one that is farthest."""
+def ahead(cluster: Redis, addresses: t.Iterable[str]) -> float:
+    """How far the clock of the servers is before that of this host; the one that is farthest, of those that answer."""
     found = []
-    for node in cluster.nodes():
-        if node.is_primary and not node.failing:
-            try:
-                seconds, micro = cluster.client(node.host, node.port).time()
-            except ERRORS as error:
-                raise cluster.refusal_at(node.address, error) from None
+    for address in addresses:
+        host, _colon, port = address.rpartition(":")
+        with contextlib.suppress(*ERRORS):
+            seconds, micro = cluster.client(host.strip("[]"), int(port)).time()
             found.append(seconds + micro / 1e6 - time.time())
     return max(found, default=0.0)
 
@@ -69,10 +68,10 @@ def ahead(cluster: Redis) -> float:
 def replay(cluster: Redis, sources: t.Sequence[Source], job: Job, step: t.Callable[[int, str], None] = lambda done, status: None) -> Outcome:
     """All keys of ``sources`` into the cluster. ``step`` is told how many were sent."""
     began = time.monotonic()
-    clock = ahead(cluster)
     told: list[Replay] = []
     owners = Owners(cluster, job.conflict, job.patience, job.ours, lambda: step(told[0].sent, f"pass {len(told)}") if told else None)
     try:
+        clock = ahead(cluster, [primary.address for primary in owners.primaries])
         first = Replay(owners, job.conflict, job.patterns, ahead=clock)
         told.append(first)
         owners.skipped = first.skip

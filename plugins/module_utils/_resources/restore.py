@@ -19,10 +19,14 @@ from .._progress import Progress
 from .._redis import ERRORS, Redis
 from .._replay import Matcher
 from .._store import Store
+from .._wait import wait_for
 from . import replaying, restore_checks
 from .redis_nodes import Nodes
 from .restore_record import Record
 from .restore_set import Backup, choose, verified
+
+if t.TYPE_CHECKING:
+    import redis
 
 Results = dict[str, t.Any]
 Take = t.Callable[[], str]
@@ -92,9 +96,8 @@ class Restore:
             self.warn("; ".join(notes[:4]) + (f"; and {len(notes) - 4} more of this kind" if len(notes) > 4 else ""))
 
     def _size(self, address: str) -> int:
-        host, _colon, port = address.rpartition(":")
         try:
-            return int(self.cluster.client(host.strip("[]"), int(port)).dbsize())
+            return int(self._client(address).dbsize())
         except ERRORS as error:
             raise self.cluster.refusal_at(address, error) from None
 
@@ -190,16 +193,24 @@ class Restore:
 
     def _flush(self) -> None:
         """Empty every primary, and pass that on to a replica: one that takes over later must not bring old keys back."""
-        for address, (_share, view) in _primaries(self._looked()).items():
-            host, _colon, port = address.rpartition(":")
-            client = self.cluster.client(host.strip("[]"), int(port))
-            try:
-                client.execute_command("FLUSHALL", "SYNC")
-                client.execute_command("FUNCTION", "FLUSH", "SYNC")
-                if _topology.number(view.info, "connected_slaves"):
-                    client.execute_command("WAIT", 1, 3000)
-            except ERRORS as error:
-                raise self.cluster.refusal_at(address, error) from None
+        def emptied() -> tuple[bool, str]:
+            for address, (_share, view) in _primaries(self._looked()).items():
+                try:
+                    client = self._client(address)
+                    client.execute_command("FLUSHALL", "SYNC")
+                    client.execute_command("FUNCTION", "FLUSH", "SYNC")
+                    if _topology.number(view.info, "connected_slaves"):
+                        client.execute_command("WAIT", 1, 3000)
+                except ERRORS as error:
+                    return False, self.cluster.refusal_at(address, error).message
+            problems = restore_checks.unfit(self._looked())[0]
+            return not problems, "; ".join(problems)
+
+        wait_for(emptied, self._patience, "an empty target")
+
+    def _client(self, address: str) -> redis.Redis:
+        host, _colon, port = address.rpartition(":")
+        return self.cluster.client(host.strip("[]"), int(port))
 
     def _looked(self) -> list[View]:
         nodes = Nodes(self.cluster, 1, 1)
@@ -211,10 +222,18 @@ class Restore:
 
     def _after(self, done: replaying.Outcome, evicted: int) -> list[str]:
         """Slots, counts, evictions, and a sample of the keys."""
-        self.views = self._looked()
-        problems, notes = restore_checks.unfit(self.views)
-        if problems:
-            return problems
+        notes: list[str] = []
+
+        def settled() -> tuple[bool, str]:
+            self.views = self._looked()
+            problems, notes[:] = restore_checks.unfit(self.views)
+            return not problems, "; ".join(problems)
+
+        try:
+            wait_for(settled, self._patience, "a healthy cluster")
+        except CachingError as error:
+            return [error.message]
+        problems: list[str] = []
         gone = self._evicted() - evicted
         if gone > 0:
             problems.append(f"{gone} keys were evicted on the way")

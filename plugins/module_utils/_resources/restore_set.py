@@ -55,10 +55,15 @@ def _source(catalogue: Catalogue, found: Set, shard: _manifest.Content) -> Sourc
     @contextlib.contextmanager
     def opened() -> t.Iterator[_rdb.Read]:
         pieces = catalogue.shard(found, shard)
+
+        def read(_size: int) -> bytes:
+            try:
+                return next(pieces, b"")
+            except CachingError as error:
+                raise CachingError(f"the shard {name} of the backup {found.id}: {error.message}") from None
+
         try:
-            yield lambda _size: next(pieces, b"")
-        except CachingError as error:
-            raise CachingError(f"the shard {name} of the backup {found.id}: {error.message}") from None
+            yield read
         finally:
             t.cast("t.Generator[bytes]", pieces).close()
 
