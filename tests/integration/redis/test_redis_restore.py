@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness import datasets, sets
 from tests.harness.modules import run_module
+from tests.harness.redis_proxy import RedisProxies
 from tests.harness.scratch import Scratch
 from tests.harness.sequence import accepted
 from tests.integration.redis.conftest import KEY, Stage
@@ -42,6 +43,23 @@ def test_the_plan_is_told_and_nothing_is_written(stage: Stage) -> None:
     assert done["restored"]["keys_per_second"] > 0 and done["expired"] == done["skipped"] == 0
     again = stage.restore(check=True, flush=True, confirm="demo")["plan"]
     assert again["seconds"] >= 0.1 and again["rate_known_from"] == "earlier restores" and again["lost"] == keys and again["safety_backup"] == "taken first"
+
+
+@pytest.mark.operation("S124")
+@pytest.mark.hazard("H46")
+def test_the_restored_cluster_is_looked_at_on_every_node(stage: Stage) -> None:
+    stage.put()
+    recorded = RedisProxies([node.address for node in stage.target.nodes])
+    try:
+        through = {"redis_nodes": list(recorded.address_map), "redis_address_map": recorded.address_map}
+        done = accepted(stage.restore(**through))
+        assert done["verified"] is True and done["restored"]["key_count"] == same(stage)
+        for command in ("CLUSTER NODES", "CLUSTER INFO", "INFO"):
+            assert {row["node"] for row in recorded.records() if row["path"] == command} == {node.address for node in stage.target.nodes}
+        last = max(place for place, row in enumerate(recorded.records()) if row["path"] == "RESTORE")
+        assert {"CLUSTER INFO", "DBSIZE", "DUMP"} <= {row["path"] for row in recorded.records()[last:]}
+    finally:
+        recorded.close()
 
 
 def test_which_backup(stage: Stage) -> None:
