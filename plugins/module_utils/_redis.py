@@ -107,7 +107,7 @@ class Redis:
                 if options["ssl_certfile"]:
                     context.load_cert_chain(options["ssl_certfile"], options["ssl_keyfile"])
                 wire = context.wrap_socket(wire, server_hostname=host)
-            wire.settimeout(max(options["socket_timeout"], 10.0))
+            wire.settimeout(2 * options["socket_timeout"])  # many commands are answered at once
             if options["password"] is not None:
                 words = [word.encode() for word in ("AUTH", options["username"], options["password"]) if word is not None]
                 wire.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))

@@ -18,7 +18,8 @@ from collections import Counter
 
 from . import _rdb, _topology
 from ._errors import CachingError
-from ._replay_nodes import Owners, Primary
+from ._replay_nodes import Owners
+from ._replay_wire import Primary, arguments
 
 _BIG = 1 << 20  # a value that goes by itself, not copied into a block
 _DAY = 86400
@@ -105,7 +106,7 @@ class Replay:
         self._middles: dict[int, dict[int, bytes]] = {}
         self._soon: Counter[int] = Counter()
         self._horizon = int((time.time() + ahead + _DAY) * 1000)
-        self.sent = self.bytes = self.gone = self.left_out = 0
+        self.sent = self.bytes = self.gone = self.left_out = self.skipped = 0
 
     def feed(self, batch: t.Sequence[_rdb.Record], version: int) -> None:
         """Send a batch of records that come from a file of this version."""
@@ -115,7 +116,7 @@ class Replay:
         plain, timed = 4 + bool(option), 5 + bool(option)
         plain_end, timed_end = option + b"\r\n", b"\r\n$6\r\nABSTTL" + option + b"\r\n"
         now = int((time.time() + self._ahead) * 1000)
-        sent = 0
+        sent = carried = 0
         for kind, key, when, idle, frequency, value in batch:
             place = _topology.slot(key) if b"{" in key else crc_hqx(key, 0) & 16383
             if matches and not matches(key) or only and place not in only:
@@ -154,7 +155,9 @@ class Replay:
             else:
                 self.owners.push(primary, (head, key, expiry, middle), value, (_PACK(version, state), end))
             sent += 1
+            carried += size
         self.sent += sent
+        self.bytes += carried
         self.owners.flush()
 
     def functions(self, libraries: t.Sequence[bytes], version: int, conflict: str) -> int:
@@ -176,6 +179,13 @@ class Replay:
         """Whether this very function is there."""
         answer = primary.ask(b"FUNCTION", b"DUMP")
         return library[1:] in answer
+
+    def skip(self, command: bytes) -> None:
+        """A key that is left as it was."""
+        self.skipped += 1
+        second = int(arguments(command)[2]) // 1000
+        if second in self._soon:
+            self._soon[second] -= 1
 
     def finish(self) -> None:
         """Wait until every key is answered for, whatever has to be sent again."""

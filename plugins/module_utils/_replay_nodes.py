@@ -9,20 +9,15 @@ then. The slots of a primary that was lost are suspects: what it answered it may
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 import typing as t
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from . import _topology
 from ._errors import CachingError, one_line
 from ._redis import ERRORS, Redis
+from ._replay_wire import Block, Part, Primary, arguments
 
-_OK = b"+OK\r\n"
-_PIECE = 1 << 16
-_OKS = _OK * (_PIECE // len(_OK) + 2)
 _MOST_REPLIES, _MOST_BYTES = 20_000, 8 << 20  # unanswered, for each node
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _PASSING = (b"TRYAGAIN", b"CLUSTERDOWN", b"LOADING", b"MASTERDOWN", b"READONLY", b"BUSY", b"NOREPLICAS", b"UNBLOCKED")
@@ -31,22 +26,6 @@ _REASONS = {
     b"NOPERM": "does not let this user restore: it needs the rule +restore +asking +function +wait ~*",
 }
 _BETWEEN_LOOKS = 1.0
-Part = bytes | memoryview
-
-
-class Block:
-    """Commands that were sent together. ``again``: some of them may have been done already."""
-
-    def __init__(self, parts: list[Part], number: int, again: bool = False) -> None:
-        self.parts, self.number, self.again = parts, number, again
-        self.size = sum(len(part) for part in parts)
-        self.answered = 0
-        self._commands: list[bytes] = []
-
-    def rest(self) -> list[bytes]:
-        """The commands that are not answered."""
-        self._commands = self._commands or commands(b"".join(self.parts))
-        return self._commands[self.answered :]
 
 
 class Pending(t.NamedTuple):
@@ -58,103 +37,15 @@ class Pending(t.NamedTuple):
     ask: str = ""
 
 
-class Primary:
-    """One node: what is to be sent to it, what it has not answered, and its socket."""
-
-    def __init__(self, address: str, plug: t.Callable[[str], socket.socket]) -> None:
-        self.address = address
-        self.out: list[Part] = []
-        self.waiting = 0  # commands in out
-        self.blocks: deque[Block] = deque()
-        self.unanswered = self.bytes = 0
-        self._plug = plug
-        self._socket: socket.socket | None = None
-        self._phase = 0  # how much of an +OK that is not whole was seen
-        self._rest = b""  # or of another line
-
-    @property
-    def socket(self) -> socket.socket:
-        if self._socket is None:
-            self._socket = self._plug(self.address)
-        return self._socket
-
-    def send(self, block: Block) -> None:
-        self.blocks.append(block)
-        self.unanswered += block.number
-        self.bytes += block.size
-        for part in block.parts:
-            self.socket.sendall(part)
-
-    def receive(self) -> list[tuple[bytes, bytes, bool]]:
-        """Read some replies. Those that are not OK come back, with their commands and whether these were sent before."""
-        data = self.socket.recv(_PIECE)
-        if not data:
-            raise ConnectionError("it closed the connection")
-        if not self._rest and data == _OKS[self._phase : self._phase + len(data)]:
-            number, self._phase = divmod(self._phase + len(data), len(_OK))
-            self._answered(number)
-            return []
-        *lines, rest = (self._rest + _OK[: self._phase] + data).split(b"\r\n")
-        self._phase, self._rest = (len(rest), b"") if _OK.startswith(rest) else (0, rest)
-        told = []
-        for line in lines:
-            if line != b"+OK" and self.blocks:
-                block = self.blocks[0]
-                told.append((line, block.rest()[0], block.again))
-            self._answered(1)
-        return told
-
-    def _answered(self, number: int) -> None:
-        self.unanswered -= number
-        while number and self.blocks:
-            block = self.blocks[0]
-            left = block.number - block.answered
-            if number < left:
-                block.answered += number
-                return
-            self.blocks.popleft()
-            self.bytes -= block.size
-            number -= left
-
-    def drop(self) -> list[bytes]:
-        """Forget the connection; what it has not answered."""
-        left = [command for block in self.blocks for command in block.rest()]
-        self.close()
-        self.blocks.clear()
-        self.unanswered = self.bytes = self._phase = 0
-        self._rest = b""
-        return left
-
-    def ask(self, *words: bytes) -> bytes:
-        """One command and its answer, whatever its form, while nothing else is on its way."""
-        self.socket.sendall(command(*words))
-        data = b""
-        while True:
-            line, found, rest = data.partition(b"\r\n")
-            if found and line[:1] != b"$":
-                return line
-            if found and len(rest) >= max(0, int(line[1:])) + 2 * (line != b"$-1"):
-                return rest[:-2]
-            more = self.socket.recv(_PIECE)
-            if not more:
-                raise ConnectionError("it closed the connection")
-            data += more
-
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-
 class Owners:
     """Who owns each slot, and every command's way to an OK. ``ours``: keys that exist may be from an earlier run."""
 
     def __init__(
-        self, source: Redis, conflict: str, patience: float, ours: bool = False, tick: t.Callable[[], None] = lambda: None,
-        skipped: t.Callable[[bytes], None] = lambda command: None,
+        self, source: Redis, conflict: str, patience: float, ours: bool = False, tick: t.Callable[[], None] = lambda: None
     ) -> None:
-        self._source, self._conflict, self._patience, self._ours = source, conflict, patience, ours
-        self._tick, self._skipped = tick, skipped
+        self._source, self._conflict, self._patience, self.ours = source, conflict, patience, ours
+        self._tick = tick
+        self.skipped: t.Callable[[bytes], None] = lambda command: None  # told of each key that is left as it was
         self._primaries: dict[str, Primary] = {}
         self._addresses = [f"{host}:{port}" for host, port in source.seeds]
         self._again: list[Pending] = []
@@ -163,6 +54,7 @@ class Owners:
         self.suspects: set[int] = set()
         self.resent = 0
         self.owner: list[Primary] = []
+        self._followed: set[str] = set()  # primaries that have replicas
         self.look()
 
     @property
@@ -189,6 +81,8 @@ class Owners:
             if node.is_primary:
                 for first, last in node.slots:
                     owner[first : last + 1] = [self._primary(node.address)] * (last + 1 - first)
+        ids = {node.primary_id for node in nodes if not node.is_primary and not node.failing}
+        self._followed = {node.address for node in nodes if node.id in ids}
         now = {node.address for node in nodes if node.is_primary}
         self._suspect(before - now)
         self.owner[:] = owner
@@ -276,10 +170,10 @@ class Owners:
         elif word in _PASSING:
             self._stale = True
             self._again.append(Pending(refused, time.monotonic(), said))
-        elif word == b"BUSYKEY" and (again or self._ours):
+        elif word == b"BUSYKEY" and (again or self.ours):
             return
         elif word == b"BUSYKEY" and self._conflict == "skip":
-            self._skipped(refused)
+            self.skipped(refused)
         else:
             key = one_line(repr(arguments(refused)[1].decode("utf-8", "backslashreplace")), 80)
             if word == b"BUSYKEY":
@@ -344,43 +238,19 @@ class Owners:
             time.sleep(0.3)
             self.look()
 
-    def durable(self, seconds: float) -> bool:
-        """Whether each primary with replicas has passed on all that was written to one of them."""
-        told = self.everywhere(b"WAIT", b"1", b"%d" % int(seconds * 1000))
-        return all(answer not in (b":0",) for _primary, answer in told)
+    def durable(self, seconds: float) -> list[str]:
+        """Wait until each primary that has replicas has passed on to one of them what was written; those that have not."""
+        left = []
+        for primary in self.primaries:
+            if primary.address in self._followed:
+                try:
+                    primary.socket.settimeout(seconds + 10)
+                    if primary.ask(b"WAIT", b"1", b"%d" % int(seconds * 1000)) == b":0":
+                        left.append(primary.address)
+                except OSError as error:
+                    self._lost(primary, error)
+        return left
 
     def close(self) -> None:
         for primary in self._primaries.values():
             primary.close()
-
-
-def command(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-
-
-_COUNT = re.compile(rb"[*$](\d+)\r\n")
-
-
-def _words(data: bytes, here: int) -> tuple[list[tuple[int, int]], int]:
-    """Where the words of the command at ``here`` are, and where it ends."""
-    found = t.cast("re.Match[bytes]", _COUNT.match(data, here))
-    here, places = found.end(), []
-    for _word in range(int(found[1])):
-        found = t.cast("re.Match[bytes]", _COUNT.match(data, here))
-        here = found.end() + int(found[1]) + 2
-        places.append((found.end(), here - 2))
-    return places, here
-
-
-def commands(data: bytes) -> list[bytes]:
-    """Commands one by one; they are our own, so they are right."""
-    result, here = [], 0
-    while here < len(data):
-        _places, end = _words(data, here)
-        result.append(data[here:end])
-        here = end
-    return result
-
-
-def arguments(data: bytes) -> list[bytes]:
-    return [data[first:last] for first, last in _words(data, 0)[0]]

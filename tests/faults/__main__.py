@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from tests.faults import restores
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -59,12 +60,17 @@ def main() -> int:
     finally:
         if started:
             lifecycle.down()
+    kills = restores.kills(5 * count, first)
     report = paths.ROOT / "build" / "faults.json"
     report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps({"trials": [dataclasses.asdict(trial) for trial in trials], "seconds": round(time.monotonic() - began, 1)}, indent=1) + "\n")
+    report.write_text(json.dumps({
+        "trials": [dataclasses.asdict(trial) for trial in trials], "restores": [dataclasses.asdict(kill) for kill in kills], "seconds": round(time.monotonic() - began, 1),
+    }, indent=1) + "\n")
     print(table(trials))
+    held = sum(not kill.broken for kill in kills)
+    print(f"restores killed: {sum(kill.killed for kill in kills)} of {len(kills)} trials, {sum(kill.wrote for kill in kills)} after the first write, held {held}")
     print(f"{time.monotonic() - began:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
-    return 1 if any(trial.broken for trial in trials) else 0
+    return 1 if any(trial.broken for trial in [*trials, *kills]) else 0
 
 
 if __name__ == "__main__":

@@ -54,15 +54,15 @@ def fill(scratch: Scratch, seed: int, number: int = 150, big: bool = False) -> N
         elif kind == "number":
             pipe.set(name, chance.choice((0, 7, -1, 255, -32769, 2**31, 2**63 - 1)))
         elif kind == "list":
-            pipe.rpush(name, *(text(chance, 3000 if few < 20 else 30) for _ in range(few)))
+            pipe.rpush(name, *(text(chance, 3000 if few < 20 else 30) for _one in range(few)))
         elif kind == "set":
-            pipe.sadd(name, *(text(chance, 60) for _ in range(few)))
+            pipe.sadd(name, *(text(chance, 60) for _one in range(few)))
         elif kind == "numbers":
-            pipe.sadd(name, *(chance.randrange(2**chance.choice((8, 20, 50))) for _ in range(few)))
+            pipe.sadd(name, *(chance.randrange(2**chance.choice((8, 20, 50))) for _one in range(few)))
         elif kind == "zset":
-            pipe.zadd(name, {text(chance, 50): chance.choice((chance.random() * 1e9, float("inf"), float("-inf"), 0.0, -1.5)) for _ in range(few)})
+            pipe.zadd(name, {text(chance, 50): chance.choice((chance.random() * 1e9, float("inf"), float("-inf"), 0.0, -1.5)) for _one in range(few)})
         elif kind == "hash":
-            pipe.hset(name, mapping={text(chance, 40): text(chance, 90) for _ in range(few)})
+            pipe.hset(name, mapping={text(chance, 40): text(chance, 90) for _one in range(few)})
             if field_expiry and chance.random() < 0.6:
                 pipe.hset(name, "field", "expires")
                 pipe.execute_command("HPEXPIRE", name, chance.randrange(10**6, 10**9), "FIELDS", 1, "field")
@@ -71,7 +71,7 @@ def fill(scratch: Scratch, seed: int, number: int = 150, big: bool = False) -> N
         elif kind == "bits":
             pipe.setbit(name, chance.randrange(5000), 1)
         elif kind == "log":
-            pipe.pfadd(name, *(text(chance, 20) for _ in range(few)))
+            pipe.pfadd(name, *(text(chance, 20) for _one in range(few)))
         else:
             pipe.geoadd(name, [chance.uniform(-170, 170), chance.uniform(-80, 80), text(chance, 20)])
         if chance.random() < 0.33:
@@ -95,6 +95,17 @@ def knows(client: redis.Redis, command: str) -> bool:
     except redis.ResponseError as error:
         return "unknown command" not in str(error)
     return True
+
+
+def many(scratch: Scratch, number: int, seed: int) -> None:
+    """Many small keys, beside those of every type."""
+    chance, route = random.Random(seed), router(scratch)
+    pipes = {node.port: scratch.client(node).pipeline(transaction=False) for node in scratch.primaries()}
+    for one in range(number):
+        name = b"item:%d" % one
+        pipes[route(name).port].set(name, chance.randbytes(300), ex=9000 if one % 3 else None)
+    for pipe in pipes.values():
+        pipe.execute()
 
 
 def router(scratch: Scratch) -> Callable[[bytes], Node]:
@@ -158,8 +169,12 @@ def functions(scratch: Scratch) -> list[str]:
     return sorted(set(found))
 
 
-def differences(source: Facts, target: Facts) -> list[str]:
-    """What differs, a line each."""
+def differences(source: Facts, target: Facts, apart: int = 0) -> list[str]:
+    """What differs, a line each; an expiry may be `apart` milliseconds off."""
     told = [f"{name!r} is missing" for name in source.keys() - target.keys()]
     told += [f"{name!r} is too much" for name in target.keys() - source.keys()]
-    return told + [f"{name!r}: {source[name]} became {target[name]}" for name in source.keys() & target.keys() if source[name] != target[name]]
+    for name in source.keys() & target.keys():
+        (kind, digest, expiry, *more), (kind2, digest2, expiry2, *more2) = source[name], target[name]
+        if (kind, digest, more) != (kind2, digest2, more2) or abs(expiry - expiry2) > apart or min(expiry, expiry2) == -1 != max(expiry, expiry2):
+            told.append(f"{name!r}: {source[name]} became {target[name]}")
+    return told

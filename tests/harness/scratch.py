@@ -19,6 +19,7 @@ import socket
 import subprocess
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,12 @@ def unpack(folder: Path) -> None:
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(package), str(folder)], check=True, capture_output=True)
     (folder / "ready").touch()
+
+
+def up(*clusters: Scratch) -> None:
+    """Start several at once: a cluster needs two seconds before it takes writes."""
+    with ThreadPoolExecutor(len(clusters)) as threads:
+        list(threads.map(Scratch.up, clusters))
 
 
 def free_ports(number: int) -> list[int]:
@@ -160,7 +167,7 @@ class Scratch:
         program = server(self.flavour)
         settings = {
             "port": str(node.port), "bind": "127.0.0.1", "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
-            "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1500", "repl-diskless-sync": "yes", "appendonly": "no",
+            "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1000", "repl-diskless-sync": "yes", "appendonly": "no",
             "repl-diskless-sync-delay": "0", "enable-debug-command": "yes", "cluster-require-full-coverage": "yes",
             "cluster-replica-validity-factor": "0", **self.options,
         }
@@ -197,10 +204,10 @@ class Scratch:
                 found.append(node)
         return found
 
-    def owners(self) -> list[tuple[int, Node]]:
+    def owners(self, client: redis.Redis | None = None) -> list[tuple[int, Node]]:
         """The first slot of each range, and who owns it."""
         by_port = {node.port: node for node in self.nodes}
-        answer = self._any().execute_command("CLUSTER SLOTS")
+        answer = (client or self._any()).execute_command("CLUSTER SLOTS")
         rows = t.cast("list[t.Any]", answer) if isinstance(answer, list) else [
             [first, last, [host, port]] for (first, last), entry in answer.items() for host, port in [entry["primary"]]]
         return [(int(row[0]), by_port[int(row[2][1])]) for row in rows]
@@ -215,6 +222,8 @@ class Scratch:
         raise ScratchError("no node works")
 
     def whole(self) -> bool:
+        """Every node that runs works, has its data, and sees the same owners."""
+        seen = set()
         for node in self.nodes:
             if node.process and node.process.poll() is None:
                 client = self.client(node)
@@ -223,7 +232,8 @@ class Scratch:
                     return False
                 if role["role"] == "slave" and role["master_link_status"] != "up":
                     return False
-        return True
+                seen.add(str(sorted((first, owner.port) for first, owner in self.owners(client))))
+        return len(seen) == 1
 
     @staticmethod
     def until(reached: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
@@ -267,6 +277,7 @@ class Scratch:
         """A failover to this replica."""
         self.client(node).execute_command("CLUSTER", "FAILOVER", *([how] if how else []))
         self.until(lambda: self.client(node).info("replication")["role"] == "master", f"{node.address} is not promoted")
+        self.until(self.whole, "the cluster is not whole after a failover")
 
     def replica_of(self, primary: Node) -> Node:
         found = str(self.client(primary).execute_command("CLUSTER MYID").decode())
@@ -289,3 +300,4 @@ class Scratch:
                 giver.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             for client in (taker, giver):
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target.port])
+        self.until(self.whole, "the cluster is not whole after slots were moved")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.exalt.caching.plugins.module_utils import _replay_nodes, _topology
+from ansible_collections.exalt.caching.plugins.module_utils import _replay_wire, _topology
 from ansible_collections.exalt.caching.plugins.module_utils._replay import Checksums, Matcher
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,8 +50,8 @@ def test_the_checksum_of_a_payload_is_folded_as_it_is_counted(kind: int, value: 
 
 @given(st.lists(st.lists(st.binary(max_size=30), min_size=1, max_size=5), max_size=6))
 def test_commands_are_told_apart(given_: list[list[bytes]]) -> None:
-    data = b"".join(_replay_nodes.command(*words) for words in given_)
-    assert [_replay_nodes.arguments(one) for one in _replay_nodes.commands(data)] == given_
+    data = b"".join(_replay_wire.command(*words) for words in given_)
+    assert [_replay_wire.arguments(one) for one in _replay_wire.commands(data)] == given_
 
 
 class Wire:
@@ -78,11 +78,11 @@ ANSWERS = (b"+OK", b"+OK", b"+OK", b"-MOVED 1 127.0.0.1:7000", b"-BUSYKEY Target
 @given(st.lists(st.sampled_from(ANSWERS), max_size=60), st.lists(st.integers(1, 40), max_size=80), st.integers(1, 7))
 def test_answers_belong_to_their_commands_however_they_come(answers: list[bytes], cuts: list[int], size: int) -> None:
     wire = Wire(b"".join(answer + b"\r\n" for answer in answers), cuts)
-    node = _replay_nodes.Primary("a:1", lambda _address: t.cast("t.Any", wire))
-    asked = [_replay_nodes.command(b"RESTORE", b"%d" % number) for number in range(len(answers) + 2)]
+    node = _replay_wire.Primary("a:1", lambda _address: t.cast("t.Any", wire))
+    asked = [_replay_wire.command(b"RESTORE", b"%d" % number) for number in range(len(answers) + 2)]
     for start in range(0, len(asked), size):
         some = asked[start : start + size]
-        node.send(_replay_nodes.Block([b"".join(some)], len(some)))
+        node.send(_replay_wire.Block([b"".join(some)], len(some)))
     told = []
     while node.unanswered > 2:
         told += node.receive()

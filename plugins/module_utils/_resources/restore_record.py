@@ -1,0 +1,74 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Records of restores: one that was cut off is found again by its request, and how fast earlier ones were.
+
+A folder in the store for each restore: ``started`` (what it restores, and the safety backup that it made) before the first
+write, ``finished`` after the last look. A request without ``finished`` goes on, with the same backup and the same safety backup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+from .._errors import CachingError
+from .._store import Store
+
+LEASE = 86400.0  # an unfinished restore that is older was given up; the next one is a new one
+_REQUEST = ("cluster", "id", "mode", "patterns", "on_conflict", "flush")
+
+
+class Record:
+    """The record of one request into a target with these nodes (their ids); reading it changes nothing.
+
+    A target keeps some of its nodes from one run to the next; one that shares none is another one (a drill's, say).
+    """
+
+    def __init__(self, store: Store, params: t.Mapping[str, t.Any], nodes: t.Collection[str]) -> None:
+        self._store, self._nodes = store, set(nodes)
+        self._all = f"restores/{params['cluster']}"
+        request = {name: params.get(name) for name in _REQUEST}
+        self._folder = f"{self._all}/{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]}"
+        self._request = request
+        self.number, self.started = self._open()
+
+    def _open(self) -> tuple[int, dict[str, t.Any] | None]:
+        """The number of the run that is not finished and what it started with, or the next number and nothing."""
+        entries = {tuple(entry.name.split("/")[-2:]): entry for entry in self._store.entries(self._folder)}
+        numbers = [int(number) for number, name in entries if name == "started" and number.isdigit()]
+        for number in sorted(numbers, reverse=True):
+            if (str(number), "finished") not in entries and entries[str(number), "started"].age < LEASE:
+                started = self._read(f"{self._folder}/{number}/started")
+                if self._nodes & set(started.get("nodes") or []):
+                    return number, started
+        return max(numbers, default=0) + 1, None
+
+    def start(self, backup: str, safety: str | None) -> None:
+        """Before the first write."""
+        if self.started is None:
+            self.started = {"request": self._request, "backup": backup, "safety_backup": safety, "nodes": sorted(self._nodes)}
+            if not self._store.put_if_absent(f"{self._folder}/{self.number}/started", json.dumps(self.started).encode()):
+                raise CachingError("another run of the same restore has begun; nothing was written by this one")
+
+    def finish(self, result: dict[str, t.Any]) -> None:
+        self._store.put_if_absent(f"{self._folder}/{self.number}/finished", json.dumps(result).encode())
+
+    def rate(self) -> float | None:
+        """Keys a second of the last restore into this cluster that was finished."""
+        found = [entry for entry in self._store.entries(self._all) if entry.name.endswith("/finished")]
+        for entry in sorted(found, key=lambda entry: entry.age):
+            rate = self._read(entry.name).get("keys_per_second")
+            if isinstance(rate, (int, float)) and rate > 0:
+                return float(rate)
+        return None
+
+    def _read(self, name: str) -> dict[str, t.Any]:
+        try:
+            found = json.loads(self._store.get(name) or b"{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CachingError(f"the record {name} in the store is damaged; delete it, if no restore is to be finished")
+        return found

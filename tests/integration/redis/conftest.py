@@ -1,0 +1,72 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two scratch clusters for the tests of restores: one that backups are of, one that they go into."""
+
+from __future__ import annotations
+
+import shutil
+import typing as t
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import datasets, sets
+from tests.harness.modules import ModuleResult, run_module
+from tests.harness.scratch import Scratch, up
+
+KEY = "a signing key of tests"
+
+
+class Stage:
+    """A source with data, an empty target, and a store."""
+
+    def __init__(self, source: Scratch, target: Scratch, store: Path) -> None:
+        self.source, self.target, self.store = source, target, store
+
+    def put(self, **options: t.Any) -> str:
+        return sets.put(self.store, self.source, key=KEY, **options)
+
+    def args(self, **options: t.Any) -> dict[str, t.Any]:
+        given = {**self.target.args, "store_url": f"file://{self.store}", "cluster": "demo", "signing_key": KEY, "wait_timeout": 20, **options}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def restore(self, check: bool = False, **options: t.Any) -> ModuleResult:
+        return run_module("redis_restore", self.args(**options), check=check)
+
+    def listing(self) -> list[tuple[str, int]]:
+        return sorted((str(path), path.stat().st_mtime_ns) for path in self.store.rglob("*") if path.is_file())
+
+    def writes(self) -> int:
+        """Calls of commands that write, at all nodes of the target."""
+        total = 0
+        for node in self.target.nodes:
+            for name, row in self.target.client(node).info("commandstats").items():
+                if name.removeprefix("cmdstat_") in ("set", "restore", "del", "flushall", "function|restore", "function|flush", "restore|asking"):
+                    total += row["calls"]
+        return total
+
+
+@pytest.fixture(scope="module")
+def clusters(tmp_path_factory) -> Iterator[tuple[Scratch, Scratch]]:
+    folder = tmp_path_factory.mktemp("restore")
+    source, target = Scratch(folder / "s", "valkey", 3), Scratch(folder / "t", "valkey", 2, 1)
+    try:
+        up(source, target)
+        yield source, target
+    finally:
+        source.down()
+        target.down()
+
+
+@pytest.fixture
+def stage(clusters: tuple[Scratch, Scratch], tmp_path: Path) -> Iterator[Stage]:
+    source, target = clusters
+    for one in clusters:
+        one.until(one.whole, "a cluster is not whole")
+        one.flush()
+    datasets.fill(source, 31)
+    (tmp_path / "store").mkdir()
+    yield Stage(source, target, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store")

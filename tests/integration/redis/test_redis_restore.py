@@ -1,0 +1,249 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""redis_restore: the plan, every check before the first write, the way back, and runs that were cut off."""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+import pyrage
+import pytest
+
+from tests.harness import datasets, sets
+from tests.harness.modules import run_module
+from tests.harness.redis_proxy import RedisProxies
+from tests.harness.scratch import Scratch
+from tests.harness.sequence import accepted
+from tests.integration.redis.conftest import KEY, Stage
+
+
+def same(stage: Stage) -> int:
+    before = datasets.facts(stage.source)
+    assert datasets.differences(before, datasets.facts(stage.target)) == []
+    assert datasets.functions(stage.source) == datasets.functions(stage.target)
+    return len(before)
+
+
+@pytest.mark.hazard("H38", "H39", "H46")
+def test_the_plan_is_told_and_nothing_is_written(stage: Stage) -> None:
+    backup = stage.put()
+    before, listing = stage.writes(), stage.listing()
+    plan = accepted(stage.restore(check=True))
+    assert plan["changed"] is True and stage.writes() == before and stage.listing() == listing and stage.target.sizes() == 0
+    keys = len(datasets.facts(stage.source))
+    told = plan["plan"]
+    assert (told["backup"], told["key_count"], told["lost"], told["at_target"], told["resumes"]) == (backup, keys, 0, 0, False)
+    assert sorted(row["node"] for row in told["into"]) == sorted(node.address for node in stage.target.primaries())
+    assert len(told["sources"]) == 3 and told["seconds"] is None and told["safety_backup"] is None
+    done = accepted(stage.restore())
+    assert done["diff"] == plan["diff"] and done["verified"] is True and done["restored"]["key_count"] == keys == same(stage)
+    assert done["restored"]["keys_per_second"] > 0 and done["expired"] == done["skipped"] == 0
+    again = stage.restore(check=True, flush=True, confirm="demo")["plan"]
+    assert again["seconds"] >= 0.1 and again["rate_known_from"] == "earlier restores" and again["lost"] == keys and again["safety_backup"] == "taken first"
+
+
+@pytest.mark.operation("S124")
+@pytest.mark.hazard("H46")
+def test_the_restored_cluster_is_looked_at_on_every_node(stage: Stage) -> None:
+    stage.put()
+    recorded = RedisProxies([node.address for node in stage.target.nodes])
+    try:
+        through = {"redis_nodes": list(recorded.address_map), "redis_address_map": recorded.address_map}
+        done = accepted(stage.restore(**through))
+        assert done["verified"] is True and done["restored"]["key_count"] == same(stage)
+        for command in ("CLUSTER NODES", "CLUSTER INFO", "INFO"):
+            assert {row["node"] for row in recorded.records() if row["path"] == command} == {node.address for node in stage.target.nodes}
+        last = max(place for place, row in enumerate(recorded.records()) if row["path"] == "RESTORE")
+        assert {"CLUSTER INFO", "DBSIZE", "DUMP"} <= {row["path"] for row in recorded.records()[last:]}
+    finally:
+        recorded.close()
+
+
+def test_which_backup(stage: Stage) -> None:
+    now = time.time()
+    old = stage.put(when=now - 7200)
+    regular = stage.put(when=now - 3600)
+    stage.put(when=now - 1800, kind="safety")
+    stage.put(when=now - 900, verified=False)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 5000))
+    for wanted, found in (("newest", regular), (stamp, old), (old, old)):
+        assert accepted(stage.restore(check=True, id=wanted))["plan"]["backup"] == found
+    for wanted, told in (("2001-01-01T00:00:00Z", "no verified regular backup of demo before"), ("latest", "is neither newest"),
+                         ("20010101T000000Z-01234567", "there is none of this id for the cluster demo"), ("2026-13-40T00:00:00Z", "is neither newest")):
+        result = stage.restore(id=wanted)
+        assert result["failed"] and told in result["msg"] and "\n" not in result["msg"], result
+
+
+@pytest.mark.hazard("H39")
+@pytest.mark.parametrize(("options", "told"), [
+    ({"flush": True}, "confirm: flush destroys data of demo"), ({"flush": True, "confirm": "other"}, "confirm: flush destroys"),
+    ({"on_conflict": "replace"}, "confirm: on_conflict replace destroys"), ({}, "keys of the backup are at the target already"),
+    ({"redis_nodes": []}, "redis_nodes: give at least one node"), ({"redis_nodes": ["127.0.0.1:1"]}, "no node of Redis answers"),
+    ({"signing_key": "canary-other"}, "another key than"), ({"store_url": "file:///nonesuch/exalt"}, "no verified regular backup"),
+    ({"mode": "file"}, "slots"), ({"mode": "file", "slots": "1-2", "path": "x.rdb"}, "has no shard 1-2"), ({"cluster": "../x"}, "cluster: "),
+    ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration"), ({"patterns": ["nothing:*"], "on_conflict": "skip"}, None),
+])
+def test_nothing_is_written_where_something_is_not_green(stage: Stage, options: dict[str, t.Any], told: str | None) -> None:
+    stage.put()
+    keys = sorted(datasets.facts(stage.source))[:3]
+    with_one = stage.target.cluster()
+    for key in keys:
+        with_one.set(key, "mine")
+    before, listing = stage.writes(), stage.listing()
+    result = stage.restore(safety_backup=False, **options)
+    if told is None:
+        assert not result.get("failed") and result["changed"] is False and result["restored"]["key_count"] == 0
+    else:
+        assert result["failed"] and told in result["msg"] and "\n" not in result["msg"] and not result.get("changed"), result
+        assert stage.listing() == listing and "internal error" not in result["msg"]
+    assert stage.writes() == before and stage.target.sizes() == 3 and KEY not in result.stdout
+
+
+def forge_wrong_mac(stage: Stage) -> None:
+    manifest = next(stage.store.rglob("manifest.json"))
+    found = json.loads(manifest.read_bytes())
+    found["content"]["kind"] = "regular"
+    found["content"]["skew_ms"] = 77
+    manifest.write_bytes(json.dumps(found, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+
+
+def flip(stage: Stage) -> None:
+    path = max(stage.store.rglob("*.rdb.zst*"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def cut(stage: Stage) -> None:
+    path = max(stage.store.rglob("*.rdb.zst*"))
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def swap(stage: Stage) -> None:
+    first, second, *_others = sorted(stage.store.rglob("*.rdb.zst"))
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+
+
+def remove(stage: Stage) -> None:
+    max(stage.store.rglob("*.rdb.zst")).unlink()
+
+
+def longer(stage: Stage) -> None:
+    path = max(stage.store.rglob("*.rdb.zst*"))
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+@pytest.mark.hazard("H38")
+@pytest.mark.parametrize("harm", [forge_wrong_mac, flip, cut, swap, remove, longer])
+def test_a_wrong_set_is_refused_before_the_first_write(stage: Stage, harm: t.Callable[[Stage], None]) -> None:
+    backup = stage.put()
+    harm(stage)
+    cluster = stage.target.cluster()
+    cluster.set("kept", "mine")
+    before = stage.writes()
+    result = stage.restore(id=backup, flush=True, confirm="demo", safety_backup=False)
+    assert result["failed"] and "\n" not in result["msg"] and "internal error" not in result["msg"], result
+    assert stage.writes() == before and cluster.get("kept") == b"mine"
+
+
+def test_a_set_with_another_count_is_refused(stage: Stage) -> None:
+    def more(manifest: dict[str, t.Any]) -> None:
+        manifest["shards"][0]["key_count"] += 1
+
+    stage.put(change=more)
+    result = stage.restore()
+    assert result["failed"] and "keys are in it" not in result["msg"] or "says that it has" in result["msg"]
+    assert stage.target.sizes() == 0
+
+
+@pytest.mark.hazard("H43")
+def test_into_a_lower_version_or_another_flavour_nothing_is_written(stage: Stage, tmp_path) -> None:
+    stage.put()
+    with Scratch(tmp_path / "old", "redis", 1) as old:
+        result = stage.restore(**old.args)
+        assert result["failed"] and "the backup has version 80 of valkey" in result["msg"] and old.sizes() == 0
+        datasets.fill(old, 8)
+        sets.put(stage.store, old, key=KEY, when=time.time() + 5)
+        done = accepted(stage.restore())
+        assert done["restored"]["key_count"] == old.sizes() == stage.target.sizes() and done["verified"] is True
+
+
+def test_no_room_is_told_before_the_first_write(stage: Stage) -> None:
+    pipe = stage.source.client(stage.source.primaries()[0]).pipeline(transaction=False)
+    tag = next(tag for tag in range(99999) if datasets.router(stage.source)(b"{%d}" % tag) is stage.source.primaries()[0])
+    for number in range(10000):
+        pipe.set(b"{%d}%d" % (tag, number), b"v%d" % number + b"x" * 1000)
+    pipe.execute()
+    stage.put()
+    for node in stage.target.primaries():
+        stage.target.client(node).config_set("maxmemory", "6mb")
+    try:
+        before = stage.writes()
+        result = stage.restore()
+        assert result["failed"] and "writes would be refused" in result["msg"] and stage.writes() == before
+        for node in stage.target.primaries():
+            stage.target.client(node).config_set("maxmemory-policy", "allkeys-lru")
+        assert "keys would be evicted (allkeys-lru)" in stage.restore()["msg"] and stage.target.sizes() == 0
+    finally:
+        for node in stage.target.primaries():
+            stage.target.client(node).config_set("maxmemory", 0)
+            stage.target.client(node).config_set("maxmemory-policy", "noeviction")
+
+
+def test_patterns_and_what_is_there(stage: Stage) -> None:
+    stage.put()
+    facts = datasets.facts(stage.source)
+    wanted = {key for key in facts if key.startswith(b"product:")}
+    cluster = stage.target.cluster()
+    mine = min(wanted)
+    cluster.set(mine, "mine")
+    done = accepted(stage.restore(patterns=["product:*"], on_conflict="skip", safety_backup=False))
+    assert (done["restored"]["key_count"], done["skipped"]) == (len(wanted) - 1, 1) and cluster.get(mine) == b"mine"
+    assert set(datasets.facts(stage.target)) == wanted and done["plan"]["functions"] == 0
+    done = accepted(stage.restore(patterns=["product:*"], on_conflict="replace", confirm="demo", safety_backup=False))
+    assert done["plan"]["lost"] == len(wanted) and datasets.differences({key: facts[key] for key in wanted}, datasets.facts(stage.target)) == []
+
+
+@pytest.mark.hazard("H45")
+def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
+    stage.put()
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    plan = accepted(stage.restore(check=True, mode="file", slots="0-5460", path=str(path), redis_nodes=None))
+    assert plan["changed"] is True and path.read_bytes() == b"old"
+    done = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
+    assert done["changed"] is True and done["diff"] == plan["diff"] and path.stat().st_mode & 0o777 == 0o640
+    node = stage.source.primaries()[0]
+    assert path.read_bytes() == (node.folder / "dump.rdb").read_bytes() and done["plan"]["key_count"] == stage.source.client(node).dbsize()
+    again = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
+    assert again["changed"] is False and [one.name for one in tmp_path.iterdir() if one.name.startswith(".restore")] == []
+    flip(stage)
+    path.write_bytes(b"old")
+    result = stage.restore(mode="file", slots="10922-16383", path=str(path), redis_nodes=None)
+    assert result["failed"] and path.read_bytes() == b"old"
+
+
+def test_an_encrypted_set(stage: Stage) -> None:
+    mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    stage.put(age=str(mine.to_public()))
+    for given, told in ((None, "is encrypted"), ([str(other)], "can decrypt"), (["AGE-NONE"], "identities: the identity number 1")):
+        result = stage.restore(identities=given)
+        assert result["failed"] and told in result["msg"] and stage.target.sizes() == 0, result
+    done = accepted(stage.restore(identities=[str(mine)]))
+    assert done["restored"]["key_count"] == same(stage) and str(mine)[-20:] not in done.stdout
+    stage.target.flush()
+    flip(stage)
+    result = stage.restore(identities=[str(mine)])
+    assert result["failed"] and "damaged" in result["msg"] and stage.target.sizes() == 0
+
+
+def test_secrets_are_not_shown(stage: Stage) -> None:
+    stage.put()
+    result = run_module("redis_restore", stage.args(identities=["canary-identity"], redis_password="canary-password"), verbosity=4)
+    assert "canary" not in result.stdout + result.stderr and result["failed"]
