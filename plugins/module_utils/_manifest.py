@@ -150,13 +150,14 @@ def opened(what: str, document: bytes, key: str | None) -> tuple[Content, str]:
         if key:
             raise ManifestError(f"{what}: it is not signed, and signing_key is given")
         return content, "none"
-    if not isinstance(mac, dict) or mac.get("algorithm") != "hmac-sha256" or not isinstance(mac.get("value"), str):
+    if not isinstance(mac, dict) or set(mac) != {"algorithm", "key_id", "value"} or mac["algorithm"] != "hmac-sha256" or not isinstance(mac["value"], str):
         raise ManifestError(f"{what}: its signature is damaged")
     if not key:
         return content, "unchecked"
+    if mac.get("key_id") != key_id(key):
+        raise ManifestError(f"{what}: it was signed with another key than signing_key")
     if not hmac.compare_digest(mac["value"].encode(), _mac(what, content, key).encode()):
-        other = mac.get("key_id") != key_id(key)
-        raise ManifestError(f"{what}: it was signed with another key than signing_key" if other else f"{what}: its signature is wrong: it was changed")
+        raise ManifestError(f"{what}: its signature is wrong: it was changed")
     return content, "good"
 
 

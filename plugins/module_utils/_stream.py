@@ -263,8 +263,9 @@ class _Head:
             elif kind == _SELECTDB:
                 _number, here = length(buffer, here)
             elif kind == _RESIZEDB:
-                self.key_count, here = length(buffer, here)
-                self.expiring, here = length(buffer, here)
+                keys, here = length(buffer, here)
+                self.expiring, _here = length(buffer, here)
+                self.key_count = keys  # last: it says that both are known
                 return
             elif kind == _EOF:
                 self.key_count = self.expiring = 0

@@ -147,6 +147,11 @@ backup:
            stored_bytes: 4000000, sha256: 9f86d0..., object: shard-00000-05460.rdb.zst}
     verified: {description: Whether every object was read back and is what was written., type: bool}
     plan: {description: 'In check mode: slots, node and role of what would be read.', type: list, elements: dict}
+summary:
+  description: What was taken by this run.
+  returned: success
+  type: dict
+  sample: {taken: [20261125T030000Z-5f0c2a9e]}
 """
 
 from ansible_collections.exalt.caching.plugins.module_utils._arguments import spec
@@ -166,17 +171,19 @@ def work(run):
     backup = Backup(run.params, source, run.store, run.warn)
     recent = backup.recent()
     if recent:
-        return {"changed": False, "backup": result(recent.manifest, True)}
+        return {"changed": False, "backup": result(recent.manifest, True), "summary": {"taken": []}}
     backup.prepare()
 
     def act():
         progress = Progress(run.params["progress_path"], "backup", run.warn)
         try:
-            return {"backup": backup.take(progress)}
+            taken = backup.take(progress)
+            return {"backup": taken, "summary": {"taken": [taken["id"]]}}
         finally:
             progress.close()
 
-    return apply(run, True, {"backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)}}, act)
+    planned = {"backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)}, "summary": {"taken": [f"one ({run.params['kind']})"]}}
+    return apply(run, True, planned, act)
 
 
 def main():

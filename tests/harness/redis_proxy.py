@@ -66,6 +66,9 @@ class RedisProxies:
                     if not raw:
                         return
                     server.sendall(raw)
+                    if words and words[0].upper() == b"PSYNC":
+                        self._keep(words, node, self._pour(answers, client))
+                        return
                     answer = b">"
                     while answer[:1] == b">":   # pushed messages come between
                         answer, _words = self._message(answers)
@@ -73,6 +76,16 @@ class RedisProxies:
                 except (OSError, ValueError):
                     return
                 self._keep(words, node, not answer.startswith((b"-", b"!")))
+
+    def _pour(self, answers: t.BinaryIO, client: socket.socket) -> bool:
+        """A replication stream: bytes until its end, and whether it began as one."""
+        line = b"\n"
+        while line == b"\n":
+            line = answers.readline()
+            client.sendall(line)
+        while data := answers.read1(1 << 16):   # type: ignore[attr-defined]
+            client.sendall(data)
+        return line.startswith(b"+FULLRESYNC")
 
     def _keep(self, words: list[bytes], node: str, done: bool) -> None:
         names = [word.decode("utf-8", "replace").upper() for word in words[:2]]

@@ -34,6 +34,8 @@ from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
+from tests.harness import coverage
+
 PASSING = ("500", "503", "slow", "reset", "lost", "lost500", "cut", "damage", "checksum")
 FULL = ("XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
 
@@ -74,8 +76,20 @@ class S3Proxy:
         self._faults: list[Fault] = []
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
+        self._records: list[dict[str, t.Any]] = []
+        self._label = ""
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def label(self, name: str) -> None:
+        self._label = name
+
+    def records(self, name: str = "") -> list[dict[str, t.Any]]:
+        """Every call that was answered, with the method `S3`."""
+        return [one for one in self._records if not name or one["label"] == name]
+
+    def keep(self, call: str, status: int) -> None:
+        self._records.append({"method": "S3", "path": call, "status": status, "label": self._label})
 
     def break_with(self, *faults: Fault) -> None:
         with self._lock:
@@ -98,9 +112,11 @@ class S3Proxy:
 
     def __enter__(self) -> S3Proxy:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        coverage.register(self)
         return self
 
     def __exit__(self, *_error: object) -> None:
+        coverage.unregister(self)
         self._server.shutdown()
         self._server.server_close()
 
@@ -166,6 +182,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             upstream.close()
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: int | None) -> None:
+        self.proxy.keep(name_of(self.command, self.path), status)
         self.send_response_only(status)
         told = self.command == "HEAD"
         for name, value in headers:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .. import _backup_plan, _manifest
+from .. import _backup_plan, _cluster_health, _manifest
 from .._cluster_health import View
 from .._errors import CachingError
 from .._manifest import Content
@@ -41,7 +41,9 @@ def _node(sources: Sources, view: View, secrets: bool) -> Content:
         except ERRORS as error:
             result["unread"][name] = sources.redis.refusal_at(view.address, error).message
     if not secrets:
-        hidden = sorted(name for name, value in (result["settings"] or {}).items() if value and is_secret(name))
+        known = result["settings"] or {}
+        shown = _cluster_health.redacted(known)
+        hidden = sorted(name for name, value in known.items() if value and (is_secret(name) or shown[name] != value))
         for name in hidden:
             del result["settings"][name]
         result["left_out"] = hidden

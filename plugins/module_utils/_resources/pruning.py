@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 from .. import _manifest
@@ -49,7 +48,7 @@ class Pruning:
             one.held = (one.held or one.id in self.hold) and one.id not in self.release
         safe = self._safe()
         rows = [Candidate(one.id, one.kind, one.started, one.held, one.problem) for one in self.sets]
-        self.reasons = decide(rows, self.policy, safe, int(time.time() * 1000))
+        self.reasons = decide(rows, self.policy, safe, int(self.catalogue.now() * 1000))
         self.removed = [one.id for one in self.sets if not self.reasons[one.id]]
         self.leftovers = backup_life.leftovers(self.catalogue)
 

@@ -102,7 +102,8 @@ class Guard:
         args, redis = self.target.args, self.target.redis_args
         common = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "caching_platform": "none",
-            "caching_service_url": args["service_url"], "caching_management_url": args["management_url"], "caching_timeout": "PT2S", "caching_retries": 0, "caching_health_timeout": "PT0S",
+            "caching_service_url": args["service_url"], "caching_management_url": args["management_url"],
+            "caching_timeout": "PT2S", "caching_retries": 0, "caching_health_timeout": "PT0S",
             "caching_instances": [{"url": args["service_url"], "management_url": args["management_url"]}], "caching_redis_nodes": redis["redis_nodes"],
             "caching_redis_key_format": redis["key_format"], "caching_redis_tag_format": redis["tag_format"],
             "caching_store_url": f"file://{self.outside}/store", "caching_export_path": f"{self.outside}/host_vars",
