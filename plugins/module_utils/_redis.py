@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import traceback
@@ -30,6 +31,7 @@ except ImportError:
     REDIS_ERROR = traceback.format_exc()
     ERRORS = _CONNECT_ERRORS = (OSError,)
 
+_CONNECTING = re.compile(r"^Error -?[0-9]+ connecting to [^ ]+ ")   # who can't be reached is said already
 _SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
 
 
@@ -173,7 +175,7 @@ class Redis:
 
     def _refusal(self, error: Exception, address: str = "") -> CachingError:
         where = address or ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
-        text = one_line(error, 200)
+        text = _CONNECTING.sub("", one_line(error, 200))
         lower = text.lower()
         if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower or "already authenticated" in lower:
             return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")

@@ -90,7 +90,8 @@ def reasons(reports: t.Sequence[Report], components: t.Sequence[str]) -> dict[st
         bad = [f"status {report['status']}"] if report["status"] != "UP" else []
         seen = report["components"]
         wanted = dict.fromkeys([*components, *(name for name in seen if report["status"] != "UP")])
-        bad += [f"{name} {seen.get(name, 'not seen')}" for name in wanted if seen.get(name) != "UP"]
+        told = {name: seen.get(name, "not seen") for name in wanted if name in seen or report["status"] == "UP"}
+        bad += [f"{name} {status}" for name, status in told.items() if status != "UP"]
         if bad:
             result[report["name"]] = bad + ([report["error"]] if report["error"] else [])
     return result

@@ -30,10 +30,12 @@ SITE: dict[str, tuple[dict[str, t.Any], str]] = {
     "purge-limit": ({"caching_purge_limit": "some"}, "purge_limit"),
     "timeout": ({"caching_timeout": "P1M"}, "timeout: 'P1M' is not a duration; months and years have no fixed length: use days"),
     "ca-path": ({"caching_ca_path": "/nowhere/ca.pem"}, "ca_path: there is no file /nowhere/ca.pem"),
+    "instances-text": ({"caching_instances": "[{\"name\": \"no url\"}]"}, "missing required arguments: url found in instances"),
+    "endpoints-text": ({"caching_endpoints": "list_region: {path: /x}"}, "did you mean list_regions?"),
     "endpoints": ({"caching_endpoints": {"list_region": {"path": "/x"}}}, "did you mean list_regions?"),
 }
 INVALIDATE: dict[str, tuple[dict[str, t.Any], str]] = {
-    "nothing-given": ({"caching_invalidate_region": ""}, "give region, or regions"),
+    "nothing-given": ({"caching_invalidate_region": ""}, "nothing to invalidate: give caching_invalidations, or caching_invalidate_region"),
     "no-words": ({"caching_invalidate_region": "products"}, "type pattern needs pattern"),
     "wrong-type": ({"caching_invalidate_type": "all", "caching_invalidate_region": "products"},
                    "value of caching_invalidate_type must be one of: key, pattern, tags, region"),

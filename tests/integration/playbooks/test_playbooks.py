@@ -55,12 +55,18 @@ def test_site_twice_and_in_check_mode(inventory, proxies) -> None:
     assert "[DEPRECATION WARNING]" not in first.stdout + first.stderr
 
 
-def test_variables_that_arrive_as_text(inventory, proxies) -> None:
+def test_variables_that_arrive_as_text(inventory, proxies, fleet) -> None:
     """As from surveys and -e key=value: JSON and YAML in a string."""
     for text in (json.dumps(REGIONS[:1]), yaml.safe_dump(REGIONS[:1])):
         outcome = play("configure", inventory, extra_vars={**proxies.extra_vars, "caching_regions": text})
         assert outcome.rc == 0, outcome.stdout
     assert outcome.changed == 0
+    structured = {"caching_instances": proxies.instances, "caching_redis_nodes": fleet.facts["redis_nodes"], "caching_endpoints": {"S027": {"token": "admin"}},
+                  "caching_redis_address_map": {}, "caching_health_components": ["redis", "readiness"]}
+    for write in (json.dumps, yaml.safe_dump):
+        outcome = play("status", inventory, extra_vars={**proxies.extra_vars, **{name: write(value) for name, value in structured.items()}})
+        assert outcome.rc == 0 and "local is healthy" in outcome.stdout and outcome.stdout.count("% of its memory") == 6, outcome.stdout
+    assert {record["token"] for record in proxies.proxy.records() if record["path"].endswith("/regions")} >= {"admin"}
 
 
 @pytest.mark.operation("S038", "S040")
@@ -79,14 +85,15 @@ def test_invalidate_by_list_and_by_survey(inventory, proxies, fleet) -> None:
     listed = {**options, "caching_max_percent": 60, "caching_invalidations": [
         {"type": "key", "region": "play-products", "keys": ["p:1", "p:2"]}, {"type": "pattern", "region": "play-products", "pattern": "p:1?"}]}
     check = play("invalidate", inventory, check=True, extra_vars=listed)
+    assert "a real run would change invalidation removed: 12" in check.stdout
     assert check.rc == 0 and check.results("cache_invalidate")[0]["matched"] == 12, check.stdout
     assert proxies.proxy.writes() == [] or all(record["path"].endswith("regions") for record in proxies.proxy.writes())
     outcome = play("invalidate", inventory, extra_vars=listed)
-    assert outcome.rc == 0 and outcome.changed == 1 and "12 entries matched, 12 removed (by service)" in outcome.stdout, outcome.stdout
+    assert outcome.rc == 0 and outcome.changed == 1 and "entries that matched: 12, removed: 12, as the service tells" in outcome.stdout, outcome.stdout
     assert outcome.custom["exalt_caching_run"][0]["changes"] == {"invalidation": {"removed": 12}}
     survey = {**options, "caching_invalidate_type": "key", "caching_invalidate_region": "play-products", "caching_invalidate_keys": "p:3, p:4\np:5"}
     outcome = play("invalidate", inventory, extra_vars=survey)
-    assert outcome.rc == 0 and "3 entries matched, 3 removed" in outcome.stdout, outcome.stdout
+    assert outcome.rc == 0 and "entries that matched: 3, removed: 3" in outcome.stdout, outcome.stdout
     fill()
     refused = play("invalidate", inventory, extra_vars={**options, "caching_invalidate_region": "play-products", "caching_invalidate_pattern": "p:*"})
     assert refused.rc != 0 and "more than max_percent 10" in refused.stdout
@@ -100,7 +107,7 @@ def test_a_request_id_by_playbook_acts_once(inventory, proxies) -> None:
     once = {**options, "caching_request_id": "play-1", "caching_invalidate_type": "key", "caching_invalidate_region": "play-products",
             "caching_invalidate_keys": "nothing"}
     first, second = (play("invalidate", inventory, extra_vars=once) for _run in range(2))
-    assert first.rc == second.rc == 0 and "already done by an earlier run" in second.stdout + first.stdout
+    assert first.rc == second.rc == 0 and "as an earlier run of this request id did it" in second.stdout + first.stdout
 
 
 @pytest.mark.operation("S027")
@@ -109,15 +116,17 @@ def test_site_after_export_changes_nothing(inventory, proxies, tmp_path, as_file
     assert play("configure", inventory, extra_vars={**proxies.extra_vars, "caching_regions": REGIONS}).rc == 0
     target = tmp_path / "host_vars" / "local.yml"
     path = target if as_file else target.parent
-    outcome = play("export", inventory, extra_vars={**proxies.extra_vars, "caching_export_path": str(path)})
+    wanted = {**proxies.extra_vars, "caching_export_path": str(path), "caching_regions": REGIONS}
+    outcome = play("export", inventory, extra_vars=wanted)
     assert outcome.rc == 0 and outcome.changed >= 1, outcome.stdout
     exported = yaml.safe_load(target.read_text())
+    assert [region["name"] for region in exported["caching_regions"] if region.get("protected")] == ["play-products"], "only the declaration knows it"
     assert {"play-products", "play search"} <= {region["name"] for region in exported["caching_regions"]}
     assert "play search" in [region["name"] for region in exported["caching_regions"] if region["default_ttl"] == "PT15M"]
     proxies.proxy.clear()
     after = play("site", inventory, "-e", f"@{target}", extra_vars={**proxies.extra_vars, "caching_purge": True})
     assert after.rc == 0 and after.changed == 0 and proxies.proxy.writes() == [], after.stdout
-    again = play("export", inventory, extra_vars={**proxies.extra_vars, "caching_export_path": str(path)})
+    again = play("export", inventory, extra_vars=wanted)
     assert again.rc == 0 and again.changed == 0, "the same state writes the same file"
 
 
