@@ -14,7 +14,9 @@ from ._errors import one_line
 
 _PASSING_CODES = {
     "InternalError", "InternalFailure", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestTimeoutException",
-    "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "ConditionalRequestConflict", "OperationAborted", "BandwidthLimitExceeded", "InvalidDigest",
+    "ConditionalRequestConflict", "OperationAborted", "BandwidthLimitExceeded",
+    # what is said of a request that was damaged on its way
+    "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "InvalidDigest", "InvalidPart", "MalformedXML",
 }
 _LASTING_CODES = {"InsufficientStorage", "QuotaExceeded", "QuotaExceededException", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "NotImplemented"}
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}

@@ -234,9 +234,13 @@ class _Download(Reader):
                 data = self._body.read(length)
                 if not data:
                     raise ConnectionError("the answer ended too early")
+                if self._offset + len(data) == self.size:
+                    self._body.read(1)   # it is at the end that the body is held against its checksum
                 return {"data": data}
-            except FAULTS:
+            except FAULTS as error:
                 self.close()
+                if self._offset and "Checksum" in type(error).__name__:   # in which part of it, nobody knows
+                    raise CachingError(f"{self.name} in the store is damaged, or was on its way: {errors.line(error)}") from None
                 raise
 
         data: bytes = self._store.repeat(f"read {self.name} in", attempt)["data"]

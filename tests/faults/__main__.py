@@ -8,10 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-from tests.faults import restores
+from tests.faults import backups, locks, restores
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -40,37 +43,52 @@ def table(trials: list[Trial]) -> str:
     return "\n".join([*lines, f"{'all':<36}{len(trials):>7}{sum(trial.delivered for trial in trials):>8}{'':>8}{held:>7}"])
 
 
+def services(count: int, first: int) -> list[Trial]:
+    """Trials of the modules that write to the service."""
+    found: list[Trial] = []
+    service = Service(Fleet(), ())
+    try:
+        subject = Subject(service)
+        for fault in FAULTS:
+            for seed in range(first, first + count):
+                trial = subject.trial(fault, MODULES[seed % 2], seed)
+                found.append(trial)
+                for text in trial.broken:
+                    print(f"not held: {trial.fault} {trial.module} seed {trial.seed}: {text}", flush=True)
+    finally:
+        service.close()
+    return found
+
+
 def main() -> int:
     count, first = number("TRIALS", 20), number("SEED", 1)
     began = time.monotonic()
     started = lifecycle.up()
-    trials: list[Trial] = []
     try:
-        service = Service(Fleet(), ())
-        try:
-            subject = Subject(service)
-            for fault in FAULTS:
-                for seed in range(first, first + count):
-                    trial = subject.trial(fault, MODULES[seed % 2], seed)
-                    trials.append(trial)
-                    for text in trial.broken:
-                        print(f"not held: {trial.fault} {trial.module} seed {trial.seed}: {text}", flush=True)
-        finally:
-            service.close()
+        place = {**Fleet().store_args, "store_url": f"s3://exalt-cache-backups/faults-{secrets.token_hex(6)}"}
+        taken = backups.trials(count, first, place)
+        trials = services(count, first)
+        with tempfile.TemporaryDirectory() as folder:
+            races = locks.trials(Fleet().store_args, Path(folder), first, 5 * count)
     finally:
         if started:
             lifecycle.down()
     kills = restores.kills(5 * count, first)
-    report = paths.ROOT / "build" / "faults.json"
-    report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps({
-        "trials": [dataclasses.asdict(trial) for trial in trials], "restores": [dataclasses.asdict(kill) for kill in kills], "seconds": round(time.monotonic() - began, 1),
-    }, indent=1) + "\n")
+    seconds = round(time.monotonic() - began, 1)
+    details = {
+        "trials": [dataclasses.asdict(trial) for trial in trials], "backups": [dataclasses.asdict(trial) for trial in taken],
+        "restores": [dataclasses.asdict(kill) for kill in kills], "locks": {name: dataclasses.asdict(race) for name, race in races.items()},
+    }
+    paths.write(paths.ROOT / "build" / "faults.json", json.dumps({**details, "seconds": seconds}, indent=1) + "\n")
     print(table(trials))
-    held = sum(not kill.broken for kill in kills)
-    print(f"restores killed: {sum(kill.killed for kill in kills)} of {len(kills)} trials, {sum(kill.wrote for kill in kills)} after the first write, held {held}")
-    print(f"{time.monotonic() - began:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
-    return 1 if any(trial.broken for trial in [*trials, *kills]) else 0
+    print(backups.table(taken))
+    killed, wrote, held = (sum(picks) for picks in zip(*((kill.killed, kill.wrote, not kill.broken) for kill in kills)))
+    print(f"restores killed: {killed} of {len(kills)} trials, {wrote} after the first write, held {held}")
+    for name, race in races.items():
+        print(f"20 runs that want one lock, {name}: {len(race.winners)} rounds, one winner in {race.held}, {race.seconds:.0f} s")
+    print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
+    won = all(race.held == len(race.winners) for race in races.values())
+    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills]) else 1
 
 
 if __name__ == "__main__":

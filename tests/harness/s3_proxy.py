@@ -163,7 +163,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if kind == "damage-answer" and answer:
             answer = _flipped(answer)
         if kind == "checksum":
-            headers = [(name, "A" * 43 + "=" if name.lower() == "x-amz-checksum-sha256" else value) for name, value in headers]
+            headers = [(name, "A" * 43 + value[43:] if name.lower() == "x-amz-checksum-sha256" else value) for name, value in headers]
         self._answer(status, headers, answer, len(answer) // 2 if kind == "cut" else None)
 
     do_PUT = do_POST = do_DELETE = do_HEAD = do_GET

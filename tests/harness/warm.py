@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from tests.fleet import paths
 from tests.harness import process
 
-PRELOADED = ("ansible.module_utils.basic", "urllib3", "redis.cluster", "concurrent.futures.thread", "email.utils", "tempfile")
+PRELOADED = ("ansible.module_utils.basic", "urllib3", "redis.cluster", "boto3", "pyrage", "concurrent.futures.thread", "email.utils", "tempfile")
 AT_START = ("PYTHON", "LANG", "LC_", "TZ", "LD_", "OPENSSL_", "SSL_")      # read when an interpreter starts or a library loads
 LOCK = threading.Lock()
 

@@ -374,7 +374,8 @@ def test_redis_that_refuses(target: Service, places: bad_places.Places) -> None:
 
 
 STORES: list[tuple[str, dict[str, t.Any], str]] = [
-    ("none", {}, "store_url: give a store"), ("s3", {"store_url": "s3://bucket/prefix"}, "is not a store; use file:///directory"),
+    ("none", {}, "store_url: give a store"), ("s3", {"store_url": "s3://b/prefix"}, "is not a store; use file:///directory or s3://bucket/prefix"),
+    ("s3-prefix", {"store_url": "s3://bucket/../x"}, "can't be the name of an object"), ("s3-query", {"store_url": "s3://bucket/x?y"}, "is not a store"),
     ("relative", {"store_url": "file://relative/folder"}, "is not a store"), ("path", {"store_url": "/var/lib/exalt"}, "is not a store"),
     ("root", {"store_url": "file:///"}, "is not a store"), ("scheme", {"store_url": "ftp://x/y"}, "is not a store"),
     ("bracket", {"store_url": "file://[x/y"}, "is not a store"), ("nul", {"store_url": "file:///a%00b"}, "is not a store"),

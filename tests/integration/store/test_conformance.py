@@ -67,7 +67,7 @@ def test_of_many_at_once_one_wins(options: dict[str, str]) -> None:
         assert len(wins) == 1 and stores[0].get(f"lock/{turn}") == b"%d" % wins[0]
 
 
-@pytest.mark.parametrize("size", [0, 1, 5 * MIB, 8 * MIB, 8 * MIB + 1, 20 * MIB])
+@pytest.mark.parametrize("size", [0, 1, 8 * MIB, 8 * MIB + 1, 20 * MIB])
 def test_a_stream_appears_whole(store: Store, size: int) -> None:
     whole = content(size)
     with store.write("sets/one/object") as writer:
@@ -140,17 +140,19 @@ def test_what_a_kill_leaves_is_found_and_discarded(store: Store) -> None:
         store.discard(store.entries("a")[0])
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/../b", "/etc/passwd", "a//b", "a/", "a\nb", "a\0b", "~x", ".tmp-x", "a/.tmp-x", "a#b"])
-def test_names_that_lead_elsewhere_are_refused(store: Store, name: str) -> None:
-    for act in (store.get, store.delete, store.read, store.write, lambda name: store.put(name, b"")):
-        with pytest.raises(CachingError, match="can't be the name of an object"):
-            act(name)
+def test_names_that_lead_elsewhere_are_refused(store: Store) -> None:
+    for name in ("", "..", "../x", "a/../b", "/etc/passwd", "a//b", "a/", "a\nb", "a\0b", "~x", ".tmp-x", "a/.tmp-x", "a#b"):
+        for act in (store.get, store.delete, store.read, store.write, lambda name: store.put(name, b"")):
+            with pytest.raises(CachingError, match="can't be the name of an object"):
+                act(name)
 
 
-@pytest.mark.parametrize("name", ["a:b", "2026-11-25T10:00:00Z/shard-1.rdb", "x" * 100, "@+=,.:-", "a b", "percent-"])
-def test_names_come_back_as_they_were(store: Store, name: str) -> None:
-    store.put(f"odd/{name}", os.urandom(3))
-    assert names(store, "odd") == [f"odd/{name}"] and store.get_range(f"odd/{name}", 0, 9) == store.get(f"odd/{name}")
+def test_names_come_back_as_they_were(store: Store) -> None:
+    odd = [f"odd/{name}" for name in ("a:b", "2026-11-25T10:00:00Z/shard-1.rdb", "x" * 100, "@+=,.:-", "a b", "percent-")]
+    for name in odd:
+        store.put(name, os.urandom(3))
+        assert store.get_range(name, 0, 9) == store.get(name)
+    assert names(store, "odd") == sorted(odd)
 
 
 def test_a_list_of_many(store: Store) -> None:
