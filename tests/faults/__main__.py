@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import sys
 import time
 
+from tests.faults import backups
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -44,7 +46,10 @@ def main() -> int:
     began = time.monotonic()
     started = lifecycle.up()
     trials: list[Trial] = []
+    taken: list[backups.Trial] = []
     try:
+        place = {**Fleet().store_args, "store_url": f"s3://exalt-cache-backups/faults-{secrets.token_hex(6)}"}
+        taken = backups.trials(count, first, place)
         service = Service(Fleet(), ())
         try:
             subject = Subject(service)
@@ -61,10 +66,12 @@ def main() -> int:
             lifecycle.down()
     report = paths.ROOT / "build" / "faults.json"
     report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps({"trials": [dataclasses.asdict(trial) for trial in trials], "seconds": round(time.monotonic() - began, 1)}, indent=1) + "\n")
+    report.write_text(json.dumps({
+        "trials": [dataclasses.asdict(trial) for trial in trials], "backups": [dataclasses.asdict(trial) for trial in taken], "seconds": round(time.monotonic() - began, 1)}, indent=1) + "\n")
     print(table(trials))
+    print(backups.table(taken))
     print(f"{time.monotonic() - began:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
-    return 1 if any(trial.broken for trial in trials) else 0
+    return 1 if any(trial.broken for trial in [*trials, *taken]) else 0
 
 
 if __name__ == "__main__":
