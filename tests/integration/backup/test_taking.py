@@ -22,7 +22,7 @@ from tests.harness.sequence import accepted
 from tests.harness.until import until
 
 KEY = "a key for the tests"
-ALLOWED = "+psync +replconf +info +cluster|nodes +cluster|info +cluster|getslotmigrations +ping"
+ALLOWED = "+info +cluster|nodes +cluster|info +ping"
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
@@ -79,8 +79,9 @@ def test_the_form_with_a_length_and_held_writes(cluster: Scratch, tmp_path: Path
 
 
 def test_a_user_who_may_not_replicate_is_told_what_to_grant(cluster: Scratch, tmp_path: Path) -> None:
+    allowed = [*ALLOWED.split(), *(["+cluster|getslotmigrations"] if cluster.flavour == "valkey" else [])]
     for node in cluster.nodes:
-        cluster.client(node).execute_command("ACL", "SETUSER", "backup", "reset", "on", ">secret", *ALLOWED.split(), "-psync", "-replconf")
+        cluster.client(node).execute_command("ACL", "SETUSER", "backup", "reset", "on", ">secret", *allowed)
     options = {"redis_username": "backup", "redis_password": "secret"}
     refused = backup(cluster, tmp_path, **options)
     assert refused["failed"] and refused["msg"].endswith("ACL SETUSER backup +psync +replconf"), refused["msg"]
@@ -90,7 +91,7 @@ def test_a_user_who_may_not_replicate_is_told_what_to_grant(cluster: Scratch, tm
         cluster.client(node).execute_command("ACL", "SETUSER", *words)
     granted = accepted(backup(cluster, tmp_path, **options))
     assert granted["backup"]["verified"] is True
-    assert any("settings of" in text and "may not do this" in text for text in granted["warnings"]), "what it may not read is told"
+    assert "settings of" in str(granted["warnings"]) and "may not do this" in str(granted["warnings"]), "what it may not read is told"
 
 
 def test_slots_that_migrate_are_refused(cluster: Scratch, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_shard_whose_node_changes_its_role_is_taken_again(cluster: Scratch, tm
     finally:
         result = run.end()
     accepted(result)
-    assert any(f"are taken again" in text and "no longer the replica" in text for text in result["warnings"]), result["warnings"]
+    assert "are taken again" in str(result["warnings"]) and "no longer the replica" in str(result["warnings"]), result["warnings"]
     again = [shard for shard in result["backup"]["shards"] if ".2.rdb" in shard["object"]]
     assert len(again) == 1 and result["backup"]["key_count"] == cluster.sizes()
     files = [path.name for path in (tmp_path / "store/backups/demo" / result["backup"]["id"]).iterdir()]
@@ -142,7 +143,7 @@ def test_a_killed_run_leaves_rdbcompression_off_and_the_next_one_puts_it_back(tm
         run.end()
         assert "no" in str(client.config_get("rdbcompression"))
         result = accepted(backup(scratch, tmp_path, read_from="any"))
-        assert "yes" in str(client.config_get("rdbcompression")) and any("was put back" in text for text in result["warnings"])
+        assert "yes" in str(client.config_get("rdbcompression")) and "was put back" in str(result["warnings"])
         accepted(backup(scratch, tmp_path, **options))
         assert "yes" in str(client.config_get("rdbcompression")) and not list((tmp_path / "store/backups/demo/marks").iterdir())
 
