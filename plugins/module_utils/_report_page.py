@@ -61,7 +61,8 @@ h1{font-size:1.6rem;line-height:1.25;margin:0;overflow-wrap:anywhere}h2{font-siz
 .top{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 8px;align-items:center}
 .value{font-size:1.7rem;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.35}
 .value small{font-size:.95rem;font-weight:500;color:var(--muted)}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:12px}.charts>:only-child{max-width:620px}.chart{padding:12px 12px 4px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:12px}
+.charts>:only-child{max-width:620px}.chart{padding:12px 12px 4px}
 .chart svg{display:block;width:100%;height:auto}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}table{border-collapse:collapse;width:100%}
 th,td{padding:8px 14px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
@@ -97,7 +98,8 @@ target {{ k | target }}, critical {{ k | limit }}{% if k.value is none or k.stat
 <td class="n" data-l="Reads">{{ (g.hits + g.misses) | thousands if g.hits is not none else '–' }}</td>
 <td class="n" data-l="Entries">{{ g.size | thousands if g.size is not none else '–' }}</td>
 <td class="n" data-l="Full">{{ (100 * g.size / g.max_size) | short ~ ' %' if g.size is not none and g.max_size else '–' }}</td>
-<td class="n" data-l="Memory">{{ g.memory_usage | bytes if g.memory_usage is not none else '–' }}</td><td class="n" data-l="TTL">{{ g.default_ttl or '–' }}</td></tr>{% endfor %}
+<td class="n" data-l="Memory">{{ g.memory_usage | bytes if g.memory_usage is not none else '–' }}</td>
+<td class="n" data-l="TTL">{{ g.default_ttl or '–' }}</td></tr>{% endfor %}
 </tbody></table></div>{% endif %}
 <h2>Instances</h2><div class="scroll"><table><tbody>
 {% for i in r.instances %}<tr><td>{{ i.name }}</td>

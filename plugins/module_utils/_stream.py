@@ -45,7 +45,9 @@ class Broken(CachingError):
 
 
 class Stream:
-    """One snapshot over ``wire``, a connected and authenticated socket. First :meth:`prepare`, :meth:`begin` and :meth:`await_data`, then :meth:`pieces` to the end.
+    """One snapshot over ``wire``, a connected and authenticated socket.
+
+    First :meth:`prepare`, :meth:`begin` and :meth:`await_data`, then :meth:`pieces` to the end.
 
     ``marked``: ask for the form with the end mark. ``valkey``: the node's own version where it is a Valkey; one that is not told
     which version reads its data writes it in the form of an older one, and fails in the middle where that can't hold the data.

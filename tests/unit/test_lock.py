@@ -87,7 +87,8 @@ def lost(act: t.Callable[[], object]) -> CachingError:
 @pytest.mark.hazard("H07")
 def test_one_holder_at_a_time(trial: Trial) -> None:
     mine = trial.lock().take("first run", 60, 0)
-    with pytest.raises(CachingError, match=r"the lock fleet \(content\) is held by first run since 2\S+Z, until 2\S+Z if it is not renewed; nothing was done") as caught:
+    told = r"the lock fleet \(content\) is held by first run since 2\S+Z, until 2\S+Z if it is not renewed; nothing was done"
+    with pytest.raises(CachingError, match=told) as caught:
         trial.lock().take("second run", 60, 0)
     assert caught.value.results["holder"]["token"] == mine.token
     assert trial.lock("topology").take("other scope", 60, 0).token == 1

@@ -63,7 +63,10 @@ def test_names_that_lead_elsewhere_are_refused(store: Directory, name: str) -> N
         store.put(name, b"x")
 
 
-@pytest.mark.parametrize("url", ["", "s3://", "s3://b", "s3://bucket?x", "s3://user:secret@bucket/x", "s3://bucket/x#y", "file://", "file:///", "relative/path", "http://x/y", "file://host/dir", "file://user:secret@host/x"])
+@pytest.mark.parametrize("url", [
+    "", "s3://", "s3://b", "s3://bucket?x", "s3://user:secret@bucket/x", "s3://bucket/x#y", "file://", "file:///", "relative/path",
+    "http://x/y", "file://host/dir", "file://user:secret@host/x",
+])
 def test_urls_that_are_no_store(url: str) -> None:
     with pytest.raises(CachingError, match="store_url") as caught:
         open_store({"store_url": url})

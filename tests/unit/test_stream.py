@@ -15,7 +15,8 @@ from ansible_collections.exalt.caching.plugins.module_utils._errors import Cachi
 from ansible_collections.exalt.caching.plugins.module_utils._stream import Broken, Refused, Stream, crc64
 
 HEAD = b"REDIS0011\xfa\x09redis-ver\x067.0.15\xfe\x00\xfb\x03\x01"
-BODY = HEAD + b"\x00\x01a\x01b" + b"\xfc" + struct.pack("<q", 1) + b"\x00\x01c\xc0\x07" + b"\x00\x04long\x80" + struct.pack(">I", 300000) + b"x" * 300000 + b"\xff"
+BODY = HEAD + b"\x00\x01a\x01b" + b"\xfc" + struct.pack("<q", 1) + b"\x00\x01c\xc0\x07"
+BODY += b"\x00\x04long\x80" + struct.pack(">I", 300000) + b"x" * 300000 + b"\xff"
 RDB = BODY + struct.pack("<Q", crc64(BODY))
 MARK = b"0123456789abcdef0123456789abcdef01234567"
 FULL = b"+FULLRESYNC " + b"a" * 40 + b" 4711\r\n"

@@ -84,7 +84,9 @@ class Documents:
                 pack(iter([plain]), pieces.append, 3, to)
                 stored, name = b"".join(pieces), f"{name}.zst.age"
             if not self.store.put_if_absent(self._path(identifier, name), stored):
-                raise CachingError(f"{self._what(identifier)}: {document['name']} is there already, but no index; remove that set with state: absent, or take another id")
+                raise CachingError(
+                    f"{self._what(identifier)}: {document['name']} is there already, but no index; remove that set with state: absent, or take another id"
+                )
             rows.append({
                 "name": document["name"], "object": name, "secret": document["secret"], "size": len(plain),
                 "sha256": hashlib.sha256(stored).hexdigest(), "digest": self.digest(document)})
@@ -152,7 +154,9 @@ class Job:
                 return False, self._result(identifier, before, after, index["documents"])
             if self.id:
                 names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-                raise CachingError(f"documents {self.sets.kind}/{self.id} are there with another content of {', '.join(names)}; records are never changed: use another id")
+                raise CachingError(
+                    f"documents {self.sets.kind}/{self.id} are there with another content of {', '.join(names)}; records are never changed: use another id"
+                )
         return True, self._result(self.id, before, after, [])
 
     def act(self) -> Object:
@@ -186,7 +190,8 @@ def look(store: Store, params: t.Mapping[str, t.Any]) -> Object:
             full = bool(params["id"] or params["newest"])
             for row in index["documents"]:
                 content = sets.read(identifier, row, keys) if full else None
-                found.append({**_rows([row])[0], "id": identifier, "age": round(ages.get(identifier, 0.0), 1), "signature": index["signature"], "content": content})
+                age = round(ages.get(identifier, 0.0), 1)
+                found.append({**_rows([row])[0], "id": identifier, "age": age, "signature": index["signature"], "content": content})
         except CachingError as error:
             problems.append({"id": identifier, "reason": error.message})
             found = [entry for entry in found if entry["id"] != identifier]

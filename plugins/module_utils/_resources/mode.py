@@ -111,8 +111,8 @@ class Mode:
             if not answer.ok:
                 unknown = "" if self._was.get(instance.name) or self.resource.last[change.name].get("mode") == "local_cache" else "does not tell its mode and "
                 raise CachingError(
-                    f"this service {unknown}has no way back from local-cache mode ({answer.method} {urlsplit(answer.url).path} answered {answer.status}): restart its "
-                    "processes one after the other, or name its own call in endpoints.leave_local_cache_mode"
+                    f"this service {unknown}has no way back from local-cache mode ({answer.method} {urlsplit(answer.url).path} answered {answer.status}): "
+                    "restart its processes one after the other, or name its own call in endpoints.leave_local_cache_mode"
                 )
         else:
             about = {"reason": self.reason, "regions": self.want.get("regions")}

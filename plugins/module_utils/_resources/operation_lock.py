@@ -130,7 +130,8 @@ class Job:
         found = self.lock.holder(seen)
         before = f"held by {found['owner']}" if found else "released"
         after = before if nothing else "released" if self.state == "released" else f"held by {self.owner}"
-        return not nothing, {"diff": {"before": {"lock": before}, "after": {"lock": after}}, "holder": found, "token": self.token or 0, "acquired": False, "ttl": self.ttl}
+        diff = {"before": {"lock": before}, "after": {"lock": after}}
+        return not nothing, {"diff": diff, "holder": found, "token": self.token or 0, "acquired": False, "ttl": self.ttl}
 
     def act(self) -> Results:
         if self.token is None:

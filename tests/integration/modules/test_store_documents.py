@@ -123,7 +123,8 @@ def _bit(store: Store, name: str) -> None:
     "document": (lambda store, one: _bit(store, f"{one}/redis.conf.json"), "redis.conf is not what was written"),
     "missing": (lambda store, one: store.delete(f"{one}/redis.conf.json"), "redis.conf is missing"),
     "unsigned": (lambda store, one: store.put(f"{one}/index.json", b'{"content":{},"mac":null}\n'), "it is not signed"),
-    "renamed": (lambda store, one: store.put(f"{one}/index.json", store.get("documents/configuration/zero/index.json") or b""), "its signature is wrong|damaged"),
+    "renamed": (lambda store, one: store.put(f"{one}/index.json", store.get("documents/configuration/zero/index.json") or b""),
+                "its signature is wrong|damaged"),
 }.values())
 def test_what_was_tampered_with_is_seen(options: Options, act: Callable[[Store, str], None], told: str) -> None:
     import re

@@ -90,7 +90,8 @@ def test_a_run_that_lost_the_lock_says_so(fleet: Fleet, held: Held, tmp_path: Pa
         "    - ansible.builtin.import_role: {name: exalt.caching.caching, tasks_from: operation, rolespec_validate: false}\n"
         "      vars: {caching_operation: trial, caching_operation_scope: content, caching_steps: [{role: thief, entry: main}]}\n")
     outcome = play(str(tmp_path / "play.yml"), fleet.inventory, extra_vars={"caching_store_url": held.url})
-    assert outcome.rc == 2 and "trial of local did not reach its goal. Release the lock: the lock local (content) with token 1 was lost" in outcome.stdout, outcome.stdout
+    lost = "trial of local did not reach its goal. Release the lock: the lock local (content) with token 1 was lost"
+    assert outcome.rc == 2 and lost in outcome.stdout, outcome.stdout
     assert outcome.custom["exalt_caching_run"][0]["verdict"] == "failed"
 
 
