@@ -181,7 +181,7 @@ expired:
   description: Keys of the backup whose time was over.
   returned: after a replay
   type: int
-skipped:
+skipped_count:
   description: Keys that were left as they are (O(on_conflict=skip)).
   returned: after a replay
   type: int

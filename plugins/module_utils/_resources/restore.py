@@ -180,7 +180,7 @@ class Restore:
             progress.close()
         speed = round(done.key_count / done.seconds) if done.seconds else 0
         restored = {"key_count": done.key_count, "bytes": done.bytes, "seconds": round(done.seconds, 3), "keys_per_second": speed}
-        told |= {"restored": restored, "expired": done.expired, "skipped": done.skipped, "passes": done.passes, "functions": done.functions}
+        told |= {"restored": restored, "expired": done.expired, "skipped_count": done.skipped, "passes": done.passes, "functions": done.functions}
         problems = self._after(done, evicted)
         if problems:
             raise CachingError(f"the keys were written, but {'; '.join(problems)}", changed=True, plan=self.plan, problems=problems, **told)

@@ -40,7 +40,7 @@ def test_the_plan_is_told_and_nothing_is_written(stage: Stage) -> None:
     assert len(told["sources"]) == 3 and told["seconds"] is None and told["safety_backup"] is None
     done = accepted(stage.restore())
     assert done["diff"] == plan["diff"] and done["verified"] is True and done["restored"]["key_count"] == keys == same(stage)
-    assert done["restored"]["keys_per_second"] > 0 and done["expired"] == done["skipped"] == 0
+    assert done["restored"]["keys_per_second"] > 0 and done["expired"] == done["skipped_count"] == 0
     again = stage.restore(check=True, flush=True, confirm="demo")["plan"]
     assert again["seconds"] >= 0.1 and again["rate_known_from"] == "earlier restores" and again["lost"] == keys and again["safety_backup"] == "taken first"
 
@@ -203,7 +203,7 @@ def test_patterns_and_what_is_there(stage: Stage) -> None:
     mine = min(wanted)
     cluster.set(mine, "mine")
     done = accepted(stage.restore(patterns=["product:*"], on_conflict="skip", safety_backup=False))
-    assert (done["restored"]["key_count"], done["skipped"]) == (len(wanted) - 1, 1) and cluster.get(mine) == b"mine"
+    assert (done["restored"]["key_count"], done["skipped_count"]) == (len(wanted) - 1, 1) and cluster.get(mine) == b"mine"
     assert set(datasets.facts(stage.target)) == wanted and done["plan"]["functions"] == 0
     done = accepted(stage.restore(patterns=["product:*"], on_conflict="replace", confirm="demo", safety_backup=False))
     assert done["plan"]["lost"] == len(wanted) and datasets.differences({key: facts[key] for key in wanted}, datasets.facts(stage.target)) == []
