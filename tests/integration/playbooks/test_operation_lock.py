@@ -20,7 +20,7 @@ from tests.harness.targets import Fleet
 FULL = {
     "caching_regions": [{"name": "lock-products", "max_size": 500}],
     "caching_features": [{"name": "lock-flag", "enabled": True}],
-    "caching_schedules": [{"name": "lock-schedule", "schedule": "0 3 * * *", "region": "lock-products", "strategy": "popular"}],
+    "caching_schedules": [{"name": "lock-schedule", "schedule": "0 3 * * *", "region": "lock-products", "strategy": "popular-items"}],
     "caching_settings": {"redis_pool": {"max_total": 64}},
 }
 GONE = {
