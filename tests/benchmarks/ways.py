@@ -65,7 +65,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _temporary() -> Path:
+def temporary() -> Path:
     folder = paths.cache() / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -106,7 +106,7 @@ def module(service: Service, changed: bool, through_proxy: bool = False) -> Samp
 
 def _task(service: Service, one_by_one: bool, number: int) -> Sample:
     """The task of a playbook between its neighbours: what a user of Ansible waits for."""
-    with tempfile.TemporaryDirectory(dir=_temporary()) as folder:
+    with tempfile.TemporaryDirectory(dir=temporary()) as folder:
         book = Path(folder) / "book.yml"
         book.write_text(json.dumps(PLAY), encoding="utf-8")
         plain = Path(folder) / "ansible.cfg"
@@ -139,7 +139,7 @@ def xargs_curl(service: Service) -> Sample:
     curl, xargs = shutil.which("curl"), shutil.which("xargs")
     if not curl or not xargs:
         raise Failed("curl and xargs are needed for the comparison: install them")
-    with tempfile.NamedTemporaryFile("w", dir=_temporary(), encoding="utf-8") as config:
+    with tempfile.NamedTemporaryFile("w", dir=temporary(), encoding="utf-8") as config:
         config.write(f'url = "{service.direct_url}{PATH}"\nheader = "Authorization: Bearer {service.tokens["admin"]}"\n'
                      'header = "Content-Type: application/json"\nsilent\nshow-error\nfail\noutput = "/dev/null"\n')
         config.flush()

@@ -1,19 +1,25 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: start the local fleet, bring it to its declared state twice, and say what was done."""
+"""`make demo`: start the local fleet, bring it to its declared state twice, warm it, report on it, and say what was done."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import urllib3
+
 from tests.fleet import paths
-from tests.fleet.local import lifecycle
+from tests.fleet.local import layout, lifecycle
 from tests.fleet.local.processes import FleetError
 
 INVENTORY = paths.ROOT / "inventories" / "local"
@@ -29,22 +35,48 @@ def heading(text: str) -> None:
     print(f"\n==> {text}", flush=True)
 
 
-def site() -> tuple[int, float]:
-    """One run of the playbook site, shown as it goes; how many changes it made and how long it took."""
+def run(playbook: str, **variables: object) -> tuple[int, float]:
+    """One run of a playbook, shown as it goes; how many changes it made and how long it took."""
     started = time.monotonic()
     changed: int | None = None
     colour = {"ANSIBLE_FORCE_COLOR": "true"} if sys.stdout.isatty() and "NO_COLOR" not in os.environ else {}
-    command = [Path(sys.executable).parent / "ansible-playbook", "exalt.caching.site", "-i", INVENTORY]
+    command = [Path(sys.executable).parent / "ansible-playbook", f"exalt.caching.{playbook}", "-i", INVENTORY, "-e", json.dumps(variables)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                          cwd=paths.ROOT, env={**os.environ, **colour}) as run:
-        for line in run.stdout or ():
+                          cwd=paths.ROOT, env={**os.environ, **colour}) as process:
+        for line in process.stdout or ():
             sys.stdout.write(line)
             sys.stdout.flush()
             recap = RECAP.match(COLOUR.sub("", line))
             changed = int(recap.group(2)) if recap else changed
-    if run.returncode or changed is None:
-        raise DemoError(f"ansible-playbook exalt.caching.site ended with {run.returncode}")
+    if process.returncode or changed is None:
+        raise DemoError(f"ansible-playbook exalt.caching.{playbook} ended with {process.returncode}")
     return changed, time.monotonic() - started
+
+
+@contextlib.contextmanager
+def readers() -> Iterator[None]:
+    """Somebody who reads what is warm, and now and then what is not there: without reads there are no figures to show."""
+    state = layout.state()
+    headers = {"Authorization": f"Bearer {state.secret('api_token')}"}
+    urls = [instance["url"] for instance in json.loads(state.facts.read_text(encoding="utf-8"))["instances"]]
+    over = threading.Event()
+
+    def read() -> None:
+        pool = urllib3.PoolManager(retries=False, timeout=5)
+        number = 0
+        while not over.wait(0.005):
+            number += 1
+            key = f"product:{number % 2000 + 1}" if number % 12 else f"nothing:{number}"
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                pool.request("GET", f"{urls[number % len(urls)]}/api/v1/cache/regions/products/keys/{key}", headers=headers)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reader.join()
 
 
 def table(rows: list[tuple[str, str]]) -> None:
@@ -62,15 +94,25 @@ def demo() -> None:
     fleet = f"started in {time.monotonic() - started:.1f} s" if fresh else "was running already"
     print(f"    {fleet}")
     heading("Bringing it to the state declared in inventories/local (first run)")
-    first, first_seconds = site()
+    first, first_seconds = run("site")
     heading("The same again: nothing is left to do (second run)")
-    second, second_seconds = site()
+    second, second_seconds = run("site")
     if second:
         raise DemoError(f"the second run made {second} changes, expected none")
+    heading("Warming two regions from the database, with progress")
+    _changed, warm_seconds = run("warm", caching_warm=[{"region": "products", "batch_size": 50, "concurrency": 2}, {"region": "categories", "strategy": "all-items"}])
+    heading("Key figures and the day's report, while somebody reads")
+    folder = paths.ROOT / "build" / "reports"
+    with readers():
+        run("status", caching_status_kpis=True, caching_kpi_window="PT5S")
+        run("report", caching_kpi_window="PT5S", caching_reports_directory=str(folder))
+    report = max(folder.glob("local/*.html"), key=lambda path: path.stat().st_mtime).relative_to(paths.ROOT)
     table([
         ("fleet", f"{fleet}: 3 service instances, 6 Redis nodes"),
         ("first run", f"changed={first} in {first_seconds:.1f} s"),
         ("second run", f"changed={second} in {second_seconds:.1f} s"),
+        ("warm-up", f"{warm_seconds:.1f} s, with progress"),
+        ("report", f"{report} (open it in a browser)"),
         ("declared in", "inventories/local/group_vars/caching_fleet/desired.yml"),
         ("look", "make fleet-status"),
         ("try", ".venv/bin/ansible-playbook exalt.caching.status -i inventories/local"),

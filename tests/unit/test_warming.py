@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 import typing as t
 from datetime import datetime, timedelta
 
@@ -206,3 +208,21 @@ def test_metrics_are_put_together_by_their_kind() -> None:
     assert metrics.combined(gauges) == {"sum": {"VALUE": 2.0}, "max": {"VALUE": 2.0}, "complete": False}
     odd = {"measurements": [{"statistic": "count", "value": 1}, {"value": "NaN"}, {"statistic": "MAX", "value": float("nan")}, "x"], "availableTags": None}
     assert metrics.parsed(odd) == {"measurements": {"COUNT": 1}, "available_tags": {}}
+
+
+def test_hundreds_of_schedules_of_one_region_are_compared_at_once() -> None:
+    """By their starts in order of time, not each with each: what meets is told, five times and then as a number."""
+    entries = {
+        f"warm-{number:03}": {"schedule": f"{number % 60} {number % 24} * * *", "region": "products", "enabled": True} for number in range(300)
+    }
+    started = time.process_time()
+    told = schedules.findings(entries, timedelta(minutes=10), None, datetime(2026, 3, 1))
+    each_minute = {f"often-{number:03}": {"schedule": "* * * * *", "region": "products", "enabled": True} for number in range(300)}
+    told_often = schedules.findings(each_minute, timedelta(minutes=10), None, datetime(2026, 3, 1))
+    assert time.process_time() - started < 10
+    assert len(told) == len(told_often) == 6 and "both warm products at nearly the same time" in told[0]
+    assert re.fullmatch(r"at least \d+ more pairs of schedules of products are as near", told[-1])
+    two = {name: entries[name] for name in ("warm-000", "warm-001")}
+    assert schedules.findings(two, timedelta(minutes=61), None, datetime(2026, 3, 1)) == []
+    assert len(schedules.findings(two, timedelta(minutes=62), None, datetime(2026, 3, 1))) == 1
+    assert schedules.findings(entries, timedelta(0), None, datetime(2026, 3, 1)) == []

@@ -23,6 +23,7 @@ _WIRE = {
 _NAMES = ("name", "scheduleName", "id")
 _ZONES = ("timezone", "timeZone", "zone")
 _NO_SUCH_CALL = (404, 405, 501)
+_MOST_TOLD = 5
 
 
 def declared(schedules: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[dict[str, Object], list[str]]:
@@ -168,11 +169,12 @@ def findings(objects: t.Mapping[str, Object], window: timedelta, timezone: str |
         by_region.setdefault(str(entry.get("region")), []).append(name)
     told = []
     for region, names in by_region.items():
-        for place, name in enumerate(names):
-            for other in names[place + 1 :]:
-                if met := _cron.near(enabled[name]["schedule"], enabled[other]["schedule"], window, begin):
-                    one, two = (moment.strftime("%a %H:%M") for moment in met)
-                    told.append(f"schedules {name} and {other} both warm {region} at nearly the same time ({one} and {two})")
+        met = _cron.meetings({name: enabled[name]["schedule"] for name in names}, window, begin)
+        for (name, other), moments in list(met.items())[:_MOST_TOLD]:
+            one, two = (moment.strftime("%a %H:%M") for moment in moments)
+            told.append(f"schedules {name} and {other} both warm {region} at nearly the same time ({one} and {two})")
+        if len(met) > _MOST_TOLD:
+            told.append(f"at least {len(met) - _MOST_TOLD} more pairs of schedules of {region} are as near")
     zones = sorted({str(entry["_zone"]) for entry in enabled.values() if entry.get("_zone")} - {timezone})
     if timezone and zones:
         told.append(f"timezone is {timezone}, but the service reads schedules in {', '.join(zones)}")

@@ -67,8 +67,6 @@ class Task:
         self.min_interval = None if params["min_interval"] is None else float(parse(params["min_interval"], "min_interval"))
         if self.min_interval is not None and store is None:
             raise CachingError("min_interval: needs store_url, where the time of the last run is kept")
-        if self.task == "flush_and_shutdown" and not params["confirm_shutdown"]:
-            raise CachingError("flush_and_shutdown ends every process that is given; confirm_shutdown: true says that this is meant")
         self.instances: list[Instance] = service.every_process(params["single_instance"]) if self.task in PER_PROCESS else []
         self.schedules: dict[str, Object] = {}
 

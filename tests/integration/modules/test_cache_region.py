@@ -245,3 +245,17 @@ def test_an_instance_that_is_down_is_passed_over(service) -> None:
     dead = {"url": "http://127.0.0.1:9", "name": "dead"}
     options = {**target.args, "service_url": "http://127.0.0.1:9", "instances": [dead, {"url": target.url}], "regions": [declare("x")]}
     assert accepted(run_module("cache_region", options))["summary"]["created"] == ["x"]
+
+
+@pytest.mark.operation("S095")
+@pytest.mark.hazard("H14", "H30")
+def test_a_region_is_shrunk_by_the_one_way_that_the_service_has_and_back_again(service) -> None:
+    """Neither PATCH nor PUT of the data path: the administration's PUT does it, whole, and the difference is the way back."""
+    target = service()
+    Stage(target).region("products", maxSize=100000, evictionPolicy="LFU")
+    target.proxy.break_with({"method": "PATCH", "status": 405}, {"method": "PUT", "path": "/api/v1/cache/regions/", "status": 405})
+    shrunk, = walk("cache_region", target, [("shrink", {"regions": [{"name": "products", "max_size": 75000}]}, True)])
+    before = shrunk["diff"]["before"]["products"]
+    assert before["max_size"] == 100000 and Stage(target).regions()["products"]["maxSize"] == 75000
+    result = accepted(run_module("cache_region", {**target.args, "regions": [{"name": "products", "max_size": before["max_size"]}]}))
+    assert result["diff"]["after"]["products"]["max_size"] == 100000 and Stage(target).regions()["products"]["evictionPolicy"] == "LFU"

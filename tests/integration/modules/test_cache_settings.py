@@ -167,7 +167,7 @@ def test_secrets_of_the_configuration_never_come_back(service, fleet) -> None:
         assert secret not in result.stdout + result.stderr
 
 
-@pytest.mark.operation("S061")
+@pytest.mark.operation("S061", "S103")
 @pytest.mark.hazard("H30c")
 def test_strategies_change_only_along_allowed_ways(service) -> None:
     target = service()

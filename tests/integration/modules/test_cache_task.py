@@ -112,7 +112,7 @@ def test_flush_and_shutdown_ends_every_process(fleet) -> None:
     """Processes of its own: they are gone afterwards."""
     group = Pair(fleet, ())
     try:
-        options = {**group.args, "task": "flush_and_shutdown", "confirm_shutdown": True, "timeout": "PT10S"}
+        options = {**group.args, "task": "flush_and_shutdown", "timeout": "PT10S"}
         group.second.stop()
         predicted = accepted(run_module("cache_task", options, check=True))
         assert predicted["changed"] is True and group.writes() == [[], []] and group.first.process.poll() is None
@@ -135,8 +135,7 @@ BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "interval": ({"task": "optimize", "min_interval": "often", "store_url": "file:///tmp/x"}, "min_interval: 'often' is not a duration"),
     "bad-store": ({"task": "optimize", "min_interval": "PT1H", "store_url": "ftp://x"}, "is not a store"),
     "no-instances": ({"task": "refresh"}, "instances: this acts on each process of the service"),
-    "no-confirmation": ({"task": "flush_and_shutdown", "single_instance": True}, "confirm_shutdown: true says that this is meant"),
-    "shutdown-no-instances": ({"task": "flush_and_shutdown", "confirm_shutdown": True}, "instances: this acts on each process"),
+    "shutdown-no-instances": ({"task": "flush_and_shutdown"}, "instances: this acts on each process"),
     "wait": ({"task": "optimize", "wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration"),
     "list": ({"task": ["optimize"]}, "task"),
     "endpoints": ({"task": "optimize", "endpoints": {"optimise": {"path": "/x"}}}, "there is no endpoint 'optimise'"),
