@@ -57,7 +57,8 @@ def fill(scratch: Scratch, keys: int) -> None:
         fields = {"id": number, "name": f"product {number}", "price": number * 1.37, "tags": [f"t{number % 7}", f"u{number % 11}"],
                   "text": f"{chance.getrandbits(760):x}"}
         value = json.dumps(fields).encode()
-        parts[sum(_topology.slot(key) >= _topology.SLOTS * edge // 3 for edge in (1, 2))] += b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
+        shard = sum(_topology.slot(key) >= _topology.SLOTS * edge // 3 for edge in (1, 2))
+        parts[shard] += b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
     for place, commands in parts.items():
         done = subprocess.run([*cli(owners[place]), "--pipe"], input=bytes(commands), capture_output=True, env=environment(), check=False)
         if b"errors: 0" not in done.stdout:

@@ -39,7 +39,8 @@ def kinds() -> list[Kind]:
                  for number in range(SCHEDULES)]
     return [
         Kind("entries", ENTRIES, "cache_entry", {"region": "products", "entries": entries}, [
-            {"method": "PUT", "path": PREFIX + entry["key"].replace(":", "%3A"), "body": {"value": entry["value"], "ttl": entry["ttl"]}} for entry in entries], 200),
+            {"method": "PUT", "path": PREFIX + entry["key"].replace(":", "%3A"), "body": {"value": entry["value"], "ttl": entry["ttl"]}}
+            for entry in entries], 200),
         Kind("feature flags", FLAGS, "cache_feature", {"features": flags}, [
             {"method": "PUT", "path": f"/admin/features/{flag['name']}", "body": {"enabled": flag["enabled"], "rolloutPercentage": flag["rollout_percentage"]}}
             for flag in flags], 200),

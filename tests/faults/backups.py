@@ -214,7 +214,8 @@ class Subject:
         told = trial.broken
         self.scratch.until(self.scratch.whole, "the cluster is not whole after the trial", 60)
         if result is not None and result.get("failed"):
-            clear = result.rc != 0 and not result.crashed and "\n" not in result["msg"] and "internal error, please report" not in result["msg"] and len(result["msg"]) < 700
+            one_line = "\n" not in result["msg"] and len(result["msg"]) < 700
+            clear = result.rc != 0 and not result.crashed and one_line and "internal error, please report" not in result["msg"]
             if not clear or "Traceback" in result.stdout + result.stderr or "no end" in result.stderr:
                 told.append(f"the failure is no clear line: {result.rc} {result.get('msg')} {result.stderr[-300:]}")
         if self.state() != self.digest:

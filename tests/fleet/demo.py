@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: start the local fleet, bring it to its declared state twice, warm it, report on it, and say what was done."""
+"""`make demo`: start the local fleet, bring it to its declared state twice, warm it, report on it, back it up, and say what was done."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.fleet.local.processes import FleetError
 
 INVENTORY = paths.ROOT / "inventories" / "local"
 RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
+DRILL = re.compile(r"drill of \S+ (\d.*? RTO [0-9.]+ s)")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -35,22 +37,32 @@ def heading(text: str) -> None:
     print(f"\n==> {text}", flush=True)
 
 
-def run(playbook: str, **variables: object) -> tuple[int, float]:
-    """One run of a playbook, shown as it goes; how many changes it made and how long it took."""
+class Ran(t.NamedTuple):
+    """How many changes a playbook made, how long it took, and what it printed."""
+
+    changed: int
+    seconds: float
+    text: str
+
+
+def run(playbook: str, **variables: object) -> Ran:
+    """One run of a playbook, shown as it goes."""
     started = time.monotonic()
     changed: int | None = None
+    said: list[str] = []
     colour = {"ANSIBLE_FORCE_COLOR": "true"} if sys.stdout.isatty() and "NO_COLOR" not in os.environ else {}
     command = [Path(sys.executable).parent / "ansible-playbook", f"exalt.caching.{playbook}", "-i", INVENTORY, "-e", json.dumps(variables)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                          cwd=paths.ROOT, env={**os.environ, **colour}) as process:
+                          cwd=paths.ROOT, env={**os.environ, **colour, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"}) as process:
         for line in process.stdout or ():
             sys.stdout.write(line)
             sys.stdout.flush()
-            recap = RECAP.match(COLOUR.sub("", line))
+            said.append(COLOUR.sub("", line))
+            recap = RECAP.match(said[-1])
             changed = int(recap.group(2)) if recap else changed
     if process.returncode or changed is None:
         raise DemoError(f"ansible-playbook exalt.caching.{playbook} ended with {process.returncode}")
-    return changed, time.monotonic() - started
+    return Ran(changed, time.monotonic() - started, "".join(said))
 
 
 @contextlib.contextmanager
@@ -94,24 +106,30 @@ def demo() -> None:
     fleet = f"started in {time.monotonic() - started:.1f} s" if fresh else "was running already"
     print(f"    {fleet}")
     heading("Bringing it to the state declared in inventories/local (first run)")
-    first, first_seconds = run("site")
+    first = run("site")
     heading("The same again: nothing is left to do (second run)")
-    second, second_seconds = run("site")
-    if second:
-        raise DemoError(f"the second run made {second} changes, expected none")
+    second = run("site")
+    if second.changed:
+        raise DemoError(f"the second run made {second.changed} changes, expected none")
     heading("Warming two regions from the database, with progress")
-    _changed, warm_seconds = run("warm", caching_warm=[{"region": "products", "batch_size": 50, "concurrency": 2}, {"region": "categories", "strategy": "all-items"}])
+    warm = run("warm", caching_warm=[{"region": "products", "batch_size": 50, "concurrency": 2}, {"region": "categories", "strategy": "all-items"}])
     heading("Key figures and the day's report, while somebody reads")
     folder = paths.ROOT / "build" / "reports"
     with readers():
         run("status", caching_status_kpis=True, caching_kpi_window="PT5S")
         run("report", caching_kpi_window="PT5S", caching_reports_directory=str(folder))
+    heading("A backup of Redis to S3, read back, and a drill: the newest backup into a scratch cluster, keys compared")
+    backup = run("backup")
+    drill = run("drill")
+    figures = DRILL.search(" ".join(drill.text.split()))
     report = max(folder.glob("local/*.html"), key=lambda path: path.stat().st_mtime).relative_to(paths.ROOT)
     table([
         ("fleet", f"{fleet}: 3 service instances, 6 Redis nodes"),
-        ("first run", f"changed={first} in {first_seconds:.1f} s"),
-        ("second run", f"changed={second} in {second_seconds:.1f} s"),
-        ("warm-up", f"{warm_seconds:.1f} s, with progress"),
+        ("first run", f"changed={first.changed} in {first.seconds:.1f} s"),
+        ("second run", f"changed={second.changed} in {second.seconds:.1f} s"),
+        ("warm-up", f"{warm.seconds:.1f} s, with progress"),
+        ("backup", f"taken and verified in {backup.seconds:.1f} s"),
+        ("drill", figures.group(1) if figures else "no figures were told"),
         ("report", f"{report} (open it in a browser)"),
         ("declared in", "inventories/local/group_vars/caching_fleet/desired.yml"),
         ("look", "make fleet-status"),

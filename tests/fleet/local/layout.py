@@ -21,7 +21,7 @@ DATABASE_PRODUCTS = 20_000
 SECRETS = (
     "api_token", "admin_token", "monitor_token",
     "redis_password", "redis_service_password", "redis_observer_password",
-    "store_access_key", "store_secret_key",
+    "store_access_key", "store_secret_key", "signing_key",
 )
 
 
