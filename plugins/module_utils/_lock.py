@@ -80,8 +80,9 @@ def load(content: bytes, number: int, age: float, name: str) -> Record:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _damaged(name) from None
     texts = isinstance(record.owner, str) and isinstance(record.nonce, str) and record.state in STATES
-    figures = type(record.token) is int and type(record.ttl) in (int, float) and 0 <= record.ttl <= LONGEST
-    if not texts or not figures or not 0 < record.token <= number:
+    whole = isinstance(record.token, int) and not isinstance(record.token, bool) and 0 < record.token <= number
+    figures = whole and isinstance(record.ttl, (int, float)) and not isinstance(record.ttl, bool) and 0 <= record.ttl <= LONGEST
+    if not texts or not figures:
         raise _damaged(name)
     return record
 

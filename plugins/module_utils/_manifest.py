@@ -202,7 +202,8 @@ def _covered(shards: t.Sequence[Content]) -> None:
     seen = bytearray(SLOTS)
     for entry in shards:
         for pair in entry["slots"]:
-            if not (isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair) and 0 <= pair[0] <= pair[1] < SLOTS):
+            ends = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) and not isinstance(end, bool) for end in pair)
+            if not (ends and 0 <= pair[0] <= pair[1] < SLOTS):
                 raise ManifestError("manifest: the slots of a shard are wrong")
             for slot in range(pair[0], pair[1] + 1):
                 seen[slot] += seen[slot] < 2

@@ -26,6 +26,7 @@ try:
     crc64: t.Callable[..., int] = anycrc.CRC(width=64, poly=0xAD93D23594C935A9, init=0, refin=True, refout=True, xorout=0).calc
 except ImportError:
     ANYCRC_ERROR = traceback.format_exc()
+    crc64 = t.cast("t.Callable[..., int]", None)  # never called: whoever needs it looks at ANYCRC_ERROR first
 
 _PIECE = 1 << 18
 _MARK, _TRAILER = 40, 8
@@ -201,7 +202,8 @@ class Stream:
     @property
     def found(self) -> _Head:
         """What the head of the data says."""
-        assert self._head is not None
+        if self._head is None:
+            raise Broken(f"the data of {self.node} has not begun")
         return self._head
 
     def close(self) -> None:

@@ -36,9 +36,9 @@ def race(options: t.Mapping[str, t.Any], runs: int = 20, rounds: int = 100) -> R
     locks = [Lock(open_store(options), "race", "content") for _run in range(runs)]
     token = 0
     for turn in range(rounds):
-        start, won = threading.Barrier(runs), []
+        won: list[tuple[int, int]] = []
 
-        def run(number: int, turn: int = turn, start: threading.Barrier = start, won: list[tuple[int, int]] = won) -> None:
+        def run(number: int, won: list[tuple[int, int]], turn: int, start: threading.Barrier) -> None:
             start.wait()
             try:
                 won.append((number, locks[number].take(f"run {number} of round {turn}", 600, 0).token))
@@ -46,7 +46,8 @@ def race(options: t.Mapping[str, t.Any], runs: int = 20, rounds: int = 100) -> R
                 if f"of round {turn} since" not in error.message:
                     result.odd.append(error.message)
 
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(runs)]
+        start = threading.Barrier(runs)
+        threads = [threading.Thread(target=run, args=(number, won, turn, start)) for number in range(runs)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -17,6 +17,7 @@ from tests.faults.restores import Subject
 from tests.harness import datasets
 from tests.harness.modules import run_module
 
+
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory) -> Iterator[Subject]:
     with restores.subject(tmp_path_factory.mktemp("kills")) as made:

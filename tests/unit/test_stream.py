@@ -134,7 +134,7 @@ def test_a_zero_trailer_means_that_the_node_makes_no_checksums() -> None:
 def test_a_refusal_is_one_clear_line(answers: list[bytes], kind: type[CachingError], told: str) -> None:
     with pytest.raises(kind, match=told.replace("+", r"\+")) as caught:
         read(Peer(*answers))
-    assert type(caught.value) is kind and "\n" not in caught.value.message
+    assert caught.type is kind and "\n" not in caught.value.message
 
 
 def test_silence_has_an_end() -> None:

@@ -62,7 +62,7 @@ class Catalogue:
         """Every set that has a manifest, the newest first."""
         inside = self._inside()
         complete = [identifier for identifier in inside if MANIFEST in inside[identifier] and _manifest.is_id(identifier)]
-        held = {name for name in inside.get("holds", {})}
+        held = set(inside.get("holds", {}))
         with ThreadPoolExecutor(8) as threads:
             found = list(threads.map(lambda identifier: self._set(identifier, inside[identifier], held), sorted(complete, reverse=True)))
         return sorted(found, key=lambda one: (one.started, one.id), reverse=True)

@@ -9,7 +9,6 @@ takes keys that are there as its own, and its way back is the safety backup of t
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 from .. import _manifest, _rdb, _topology

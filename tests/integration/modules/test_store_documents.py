@@ -43,8 +43,8 @@ def hidden(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleResult]:
     """Run the module as by a task that says no_log."""
     plain = modules.internal
 
-    def internal(name: str, **given: t.Any) -> dict[str, t.Any]:
-        return {**plain(name, **given), "_ansible_no_log": True}
+    def internal(name: str, *, check: bool, diff: bool, verbosity: int) -> dict[str, t.Any]:
+        return {**plain(name, check=check, diff=diff, verbosity=verbosity), "_ansible_no_log": True}
 
     def run(args: Options, check: bool = False) -> ModuleResult:
         with monkeypatch.context() as patch:

@@ -52,14 +52,15 @@ def test_an_object_is_made_once(store: Store) -> None:
 def test_of_many_at_once_one_wins(options: dict[str, str]) -> None:
     stores = [open_store(options) for _number in range(5)]
     for turn in range(3):
-        start, wins = threading.Barrier(20), []
+        wins: list[int] = []
 
-        def race(number: int, start: threading.Barrier = start, wins: list[int] = wins, name: str = f"lock/{turn}") -> None:
+        def race(number: int, wins: list[int], name: str, start: threading.Barrier) -> None:
             start.wait()
             if stores[number % 5].put_if_absent(name, b"%d" % number):
                 wins.append(number)
 
-        threads = [threading.Thread(target=race, args=(number,)) for number in range(20)]
+        start = threading.Barrier(20)
+        threads = [threading.Thread(target=race, args=(number, wins, f"lock/{turn}", start)) for number in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
