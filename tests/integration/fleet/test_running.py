@@ -15,6 +15,7 @@ import redis
 
 from tests.fleet import paths
 from tests.fleet.local import lifecycle, processes
+from tests.fleet.local.layout import SECRETS
 from tests.harness.targets import Fleet
 
 
@@ -46,7 +47,7 @@ def test_a_second_fleet_is_told_which_port_is_in_use(fleet: Fleet, tmp_path: Pat
 def test_what_is_secret_is_private(fleet: Fleet) -> None:
     assert fleet.state.folder.stat().st_mode & 0o077 == 0
     secrets = [(fleet.state.secrets / name).read_text() for name in os.listdir(fleet.state.secrets)]
-    assert len(set(secrets)) == 8
+    assert len(set(secrets)) == len(secrets) == len(SECRETS)
     for file in fleet.state.folder.rglob("*"):
         if file.is_file() and file.suffix != ".vif":    # those have modes of their own, in a closed folder
             assert file.stat().st_mode & 0o077 == 0, file

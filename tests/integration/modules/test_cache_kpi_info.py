@@ -167,9 +167,9 @@ def test_two_instances_within_two_percent_of_what_the_load_generator_counted(fle
     """Each figure; also where an instance is started again in the window, and what it had counted is lost."""
     pair = Pair(fleet, ["standard"])
     try:
-        for window in ("PT11S", "PT40S"):
+        for window in ("PT20S", "PT60S"):
             pair.renew()
-            load = Load(pair, pause_ms=50)
+            load = Load(pair, pause_ms=100)
             try:
                 result = under_load(pair.second, lambda: load.run(pair.second if restart else None), window=window,
                                     instances=pair.args["instances"], single_instance=False)
