@@ -53,7 +53,9 @@ def delta(first: Reading | None, second: Reading) -> Delta | None:
         restarted = True
     else:
         fallen = any(second.counters.get(name, 0.0) < value for name, value in first.counters.items())
-        restarted = fallen or (uptime is not None and uptime + 1 < second.at - first.at)
+        begun = [reading.gauges.get("started") for reading in (first, second)]
+        again = begun[0] is not None and begun[1] is not None and abs(begun[1] - begun[0]) > 0.001
+        restarted = fallen or again or (uptime is not None and uptime + 1 < second.at - first.at)
     begin = Reading(0, {}, {}, {}, {}) if restarted or first is None else first
     regions = {name: _less(now, begin.regions.get(name, {})) for name, now in second.regions.items()}
     return Delta(_less(second.counters, begin.counters), regions, restarted)

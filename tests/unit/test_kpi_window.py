@@ -58,6 +58,9 @@ def test_a_young_process_is_known_by_its_uptime_though_no_counter_has_fallen() -
     found = delta(reading(hits=10), reading(160, {"uptime": 20}, hits=500))
     assert found == Delta({"hits": 500}, {}, True)
     assert delta(reading(hits=10), reading(160, {"uptime": 5000}, hits=500)) == Delta({"hits": 490}, {}, False)
+    first = reading(100, {"started": 1000.5}, hits=10)
+    assert delta(first, reading(160, {"started": 1031.25}, hits=500)) == Delta({"hits": 500}, {}, True)
+    assert delta(first, reading(160, {"started": 1000.5}, hits=500)) == Delta({"hits": 490}, {}, False)
     down_at_first = reading(error="no connection")
     assert delta(down_at_first, reading(160, {"uptime": 20}, hits=7)) == Delta({"hits": 7}, {}, True)
     assert delta(down_at_first, reading(160, {"uptime": 5000}, hits=7)) is None, "what it did before can't be told"

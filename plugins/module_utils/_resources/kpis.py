@@ -174,7 +174,8 @@ class Window:
             _put(reading.gauges, name, found)
             if found is None:
                 reading.lacks[name] = f"the service has no metric {metric}"
-        _put(reading.gauges, "uptime", statistic(self._metric(instance, "process.uptime"), "VALUE"))
+        for name, metric in (("uptime", "process.uptime"), ("started", "process.start.time")):
+            _put(reading.gauges, name, statistic(self._metric(instance, metric), "VALUE"))
 
 
 def statistic(metric: _Metric | None, name: str) -> float | None:
