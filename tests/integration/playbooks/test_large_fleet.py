@@ -71,7 +71,7 @@ def test_site_of_what_export_wrote_changes_nothing(pair: Pair, tmp_path: Path) -
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"site with nothing to do on 300 regions: {outcome.seconds:.1f} s, {used:.1f} s of processor time")
     assert used < LONGEST * BUSY
-    check = play("site", inventory, extra_vars={"caching_features": "[{name: flag-0, enabled: false}]"}, check=True)
+    check = play("site", inventory, "-e", "caching_features=[{name: flag-0, enabled: false}]", check=True)
     assert check.rc == 0 and check.changed == 1 and pair.writes() == [[], []], "a difference is seen among all of them"
 
 
