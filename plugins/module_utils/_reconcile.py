@@ -62,14 +62,21 @@ class Mode(t.Protocol):
     def warn(self, text: str) -> None: ...
 
 
-def reconcile(run: Mode, resource: Resource, wanted: Wanted, wait_timeout: float = 30.0) -> dict[str, t.Any]:
-    """Bring ``resource`` to ``wanted``. Returns changed, diff, summary and objects (by name, as read back)."""
+def reconcile(
+    run: Mode, resource: Resource, wanted: Wanted, wait_timeout: float = 30.0, found: t.Callable[[list[str]], None] = lambda names: None
+) -> dict[str, t.Any]:
+    """Bring ``resource`` to ``wanted``. Returns changed, diff, summary and objects (by name, as read back).
+
+    ``found`` is told, in a real run only, which objects were already as wanted.
+    """
     have = resource.read()
     changes, unchanged = _plan(resource, have, wanted)
     resource.guard(changes)
     hidden = _hidden(resource, have, wanted)
     if hidden and have:
         run.warn(f"the service does not show {', '.join(hidden)} of a {resource.kind}: declared values are sent, but can't be compared")
+    if not run.check_mode:
+        found(unchanged)
     result: dict[str, t.Any] = {"changed": bool(changes), "diff": _diff(resource, changes)}
     if run.check_mode or not changes:
         gone = {change.name for change in changes if change.action == "delete"}

@@ -160,6 +160,8 @@ class Subject:
         result = run.end()
         assert node.process
         if node.process.poll() is not None:
+            if primary:     # without persistence it comes back empty: as a replica it fills up, as the primary it would empty the others
+                self.scratch.until(lambda: node not in self.scratch.primaries(), "no replica took over", 60)
             self.scratch.start(node)
         node.process.send_signal(signal.SIGCONT)
         return result

@@ -73,7 +73,8 @@ class Mode:
         if params["expires_after"] is not None:
             self.want["expires_after"] = normal(params["expires_after"], "expires_after")
         fields = {field: FIELDS[field] for field in self.want}
-        self.resource = PerProcess(service, instances, fields, self.want, records, self._look, self._act, about=self._about)
+        self.resource = PerProcess(
+            service, instances, fields, self.want, records, self._look, self._act, about=self._about, passing=params["state"] == "local_cache")
         self._was: dict[str, Object] = {}
         self._readable = True
 

@@ -96,7 +96,7 @@ class PerProcess:
     ``look`` reads what a process tells (a field that it does not tell is missing), ``act`` writes to one and returns True
     where that is applied later. What a process that answers does not tell is what was acknowledged in this run, else what
     the records hold, else unknown; of a process that does not answer everything is unknown. ``about``: what a record holds
-    beside the fields.
+    beside the fields. ``passing``: a process tells this state only while it is in it.
     """
 
     kind = "instance"
@@ -104,7 +104,7 @@ class PerProcess:
     def __init__(
         self, service: Service, instances: t.Sequence[Instance], fields: t.Mapping[str, str], wanted: Object, records: Records,
         look: t.Callable[[Instance, bool], Object], act: t.Callable[[Instance, Change], bool],
-        guard: t.Callable[[list[Change]], None] = lambda changes: None, about: t.Callable[[], Object] = dict,
+        guard: t.Callable[[list[Change]], None] = lambda changes: None, about: t.Callable[[], Object] = dict, passing: bool = False,
     ) -> None:
         self.service = service
         self.concurrency = service.concurrency
@@ -122,6 +122,7 @@ class PerProcess:
         self._look = look
         self._act = act
         self._about = about
+        self._passing = passing
         self._recalled: dict[str, Object] = {}
         self._acknowledged: dict[str, Object] = {}
 
@@ -150,6 +151,16 @@ class PerProcess:
         known = {**self._recalled.get(name, {}), **self._acknowledged.get(name, {})}
         return {**told, **{field: known.get(field, UNKNOWN) for field in missing}}
 
+    def found(self, names: list[str]) -> None:
+        """Those that are as wanted already. What a process tells in ``passing`` is recorded, as it may not be told any more later."""
+        for name in names if self._passing else []:
+            instance = self.instances[name]
+            if name in self.silent or self.unreadable.get(name):
+                continue
+            recorded = self._records.recall(instance)
+            if any(recorded.get(field) != value for field, value in self._wanted.items()):
+                self._records.remember(instance, {**self._wanted, **self._about()})
+
     def write(self, change: Change) -> bool:
         instance = self.instances[change.name]
         later = self._act(instance, change)
@@ -162,7 +173,7 @@ class PerProcess:
 def reconciled(run: Mode, resource: PerProcess, results: t.Callable[[dict[str, Object]], Object], wait_timeout: float) -> Object:
     """Bring every process to what is wanted; ``results`` makes of the processes what the module returns, after a failure too."""
     try:
-        result = reconcile(run, resource, Wanted(resource.wanted()), wait_timeout)
+        result = reconcile(run, resource, Wanted(resource.wanted()), wait_timeout, resource.found)
     except CachingError as error:
         if resource.last:
             resource.errors.update({failure["name"]: failure["error"] for failure in error.results.get("failures", [])})
