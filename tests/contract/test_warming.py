@@ -25,7 +25,7 @@ QUERY = {
     "dataSource": "database",
     "query": "SELECT * FROM categories WHERE active = true",
 }
-SLOW = {"strategy": "all-items", "concurrency": 1, "batchSize": 10}
+SLOW = {"strategy": "all-items", "concurrency": 1, "batchSize": 1}  # 3,000 batches: seconds, also on a fast machine
 
 
 def job_of(api: Api, region: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def test_the_guide_s_warm_up_of_the_fleet_s_database(api: Api) -> None:
         return str(job["status"]) == "COMPLETED"
 
     assert wait_until(finished, 30)
-    assert len(seen) > 3
+    assert any(0 < loaded < 10000 for loaded in seen), "no progress was to be seen"
     assert api.size("products") == 10000
 
 
