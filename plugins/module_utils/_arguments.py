@@ -67,6 +67,16 @@ STORE: Spec = {
     "store_timeout": {"type": "str", "default": "PT40S"},
 }
 
+# What a module takes that keeps the lock of the operation around it (_resources/operation_lock.Held).
+LOCK: Spec = {
+    "type": "dict", "options": {
+        "name": {"type": "str", "required": True},
+        "scope": {"type": "str", "choices": ["content", "topology"], "default": "topology"},
+        "token": {"type": "int", "required": True, "no_log": False},
+        "ttl": {"type": "str", "default": "PT15M"},
+    },
+}
+
 FRAGMENTS: dict[str, Spec] = {"service": SERVICE, "redis": REDIS, "store": STORE}
 
 

@@ -20,7 +20,7 @@ options:
   components:
     description:
       - Components that must be UP as well, each asked by its own endpoint, such as V(liveness), V(readiness), V(redis),
-        V(database) or V(diskSpace).
+        V(database) or V(diskSpace). V(tls) is the health by each instance's C(tls_url), whose certificate is verified on the way.
     type: list
     elements: str
     default: []

@@ -89,6 +89,30 @@ options:
   job_id:
     description: Kept in the manifest, such as the number of the AWX job.
     type: str
+  lock:
+    description:
+      - The lock that the operation holds, as M(exalt.caching.operation_lock) took it in the same store. It is looked at before
+        each step, and renewed while the module works, so that an operation that lasts longer than its O(lock.ttl) keeps it. Where
+        it was lost to another run, the module ends and says to whom.
+    type: dict
+    suboptions:
+      name:
+        description: The fleet.
+        type: str
+        required: true
+      scope:
+        description: What is locked.
+        type: str
+        choices: [content, topology]
+        default: topology
+      token:
+        description: The token that taking it returned. Zero is no lock.
+        type: int
+        required: true
+      ttl:
+        description: How long it is held without being renewed. ISO-8601 or seconds.
+        type: str
+        default: PT15M
   progress_path:
     description:
       - A file, where this module runs, that gets a line of JSON at each step, with C(done) and C(rate) in bytes and C(status), the
@@ -154,7 +178,7 @@ summary:
   sample: {taken: [20261125T030000Z-5f0c2a9e]}
 """
 
-from ansible_collections.exalt.caching.plugins.module_utils._arguments import spec
+from ansible_collections.exalt.caching.plugins.module_utils._arguments import LOCK, spec
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._progress import Progress
 from ansible_collections.exalt.caching.plugins.module_utils._run import apply
@@ -203,6 +227,7 @@ def main():
         bandwidth_limit={"type": "int", "default": 0},
         uncompressed_source={"type": "bool", "default": False},
         job_id={"type": "str"},
+        lock=LOCK,
         progress_path={"type": "path"},
     ))
 

@@ -85,6 +85,30 @@ options:
   path:
     description: Where O(mode=file) puts the RDB.
     type: path
+  lock:
+    description:
+      - The lock that the operation holds, as M(exalt.caching.operation_lock) took it in the same store. It is looked at before
+        each step, and renewed while the module works, so that an operation that lasts longer than its O(lock.ttl) keeps it. Where
+        it was lost to another run, the module ends and says to whom.
+    type: dict
+    suboptions:
+      name:
+        description: The fleet.
+        type: str
+        required: true
+      scope:
+        description: What is locked.
+        type: str
+        choices: [content, topology]
+        default: topology
+      token:
+        description: The token that taking it returned. Zero is no lock.
+        type: int
+        required: true
+      ttl:
+        description: How long it is held without being renewed. ISO-8601 or seconds.
+        type: str
+        default: PT15M
   progress_path:
     description: A file, where this module runs, that gets a line of JSON at each step.
     type: path
@@ -203,7 +227,7 @@ verified:
   type: bool
 """
 
-from ansible_collections.exalt.caching.plugins.module_utils._arguments import spec
+from ansible_collections.exalt.caching.plugins.module_utils._arguments import LOCK, spec
 from ansible_collections.exalt.caching.plugins.module_utils._duration import parse
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._run import apply
@@ -244,6 +268,7 @@ def main():
         encrypt_to={"type": "list", "elements": "str", "default": []},
         slots={"type": "str"},
         path={"type": "path"},
+        lock=LOCK,
         progress_path={"type": "path"},
         wait_timeout={"type": "str", "default": "PT60S"},
     ), required_if=[("mode", "file", ("slots", "path"))])

@@ -13,19 +13,20 @@ import sys
 import time
 
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
-from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Lock
+from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Held, Lock
 from ansible_collections.exalt.caching.plugins.module_utils._store import open_store
 
 
 def main() -> int:
     options = json.loads(sys.argv[1])
-    lock = Lock(open_store(options["store"]), "trial", "topology")
-    token = lock.take(options["owner"], options["ttl"], 0).token
+    store = open_store(options["store"])
+    token = Lock(store, "trial", "topology").take(options["owner"], options["ttl"], 0).token
+    held = Held(store, {"name": "trial", "scope": "topology", "token": token, "ttl": f"PT{options['ttl']}S"})
     print(f"held {token}", flush=True)
     while True:
         time.sleep(options["ttl"] / 4)
         try:
-            lock.renew(token, options["ttl"])
+            held.keep()
         except CachingError as error:
             print(f"lost {error.message}", flush=True)
             return 3

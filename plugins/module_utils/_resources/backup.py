@@ -24,6 +24,7 @@ from . import backup_life, backup_nodes, verification
 from .backup_shards import Settings, Shards
 from .backup_sources import Sources
 from .catalogue import Catalogue, Set
+from .operation_lock import Held
 
 if t.TYPE_CHECKING:
     from .._progress import Progress
@@ -44,6 +45,7 @@ class Backup:
         _bounded(params, self.quiesce)
         self.warn = warn
         self.store = store
+        self.held = Held(store, params.get("lock"))
         self.catalogue = Catalogue(store, params["cluster"], self.key)
         lag = float(parse(params["max_lag"], "max_lag"))
         self.sources = Sources(redis, params["redis_username"], params["read_from"], lag, warn)
@@ -87,7 +89,13 @@ class Backup:
         prefix = _manifest.folder(self.catalogue.cluster, identifier)
         settings = Settings(
             self.params["compression_level"], self.recipients, self.params["bandwidth_limit"], self.params["parallel"], self.quiesce)
+        self.held.look()
         self._collect()
+
+        def seen(done: int, status: str) -> None:
+            self.held.keep()
+            progress.step(done, None, status or "beginning")
+
         with _Terminated(), backup_life.Life(self.catalogue, identifier), backup_nodes.Uncompressed(self.catalogue, self.sources) as plain:
             for address in plain.restore_marked():
                 self.warn(f"{address}: rdbcompression was put back, which an earlier run could not do")
@@ -96,7 +104,7 @@ class Backup:
             shards = Shards(self.sources, self.store, prefix, self.plan, settings)
             taken: list[Content] = []
             try:
-                taken = shards.take(lambda done, status: progress.step(done, None, status or "beginning"))
+                taken = shards.take(seen)
                 self._same_slots(taken)
                 records = self._records(prefix)
                 manifest = self._manifest(identifier, begun, shards, taken, records)

@@ -13,6 +13,7 @@ from .._wait import Deadline
 
 _ENDPOINTS = {
     "liveness": "liveness", "readiness": "readiness", "redis": "redis_health", "database": "database_health", "diskSpace": "disk_health",
+    "tls": "tls_health",   # the health of the service by its TLS port (S144, H53): its certificate is verified on the way
 }
 # What the health of a component answers with: 503 carries the status DOWN, 404 says that there is no such component.
 _ANSWERS = (404, 503)

@@ -110,6 +110,42 @@ class Lock:
         return CachingError(f"{self.what} is not held with token {token}", holder=None, lost=True)
 
 
+class Held:
+    """The lock that the operation around a module holds, while the module works; without one, nothing is looked at.
+
+    ``look`` is for just before what can't be taken back, ``keep`` for again and again in between: it renews in time, and a
+    store that does not answer then stops nothing as long as the lock is certain to be ours.
+    """
+
+    def __init__(self, store: Store, given: t.Mapping[str, t.Any] | None) -> None:
+        self._lock = Lock(store, given["name"], given["scope"]) if given and given["token"] else None
+        self._token = int(given["token"]) if given and given["token"] else 0
+        self._ttl = float(parse(given["ttl"], "lock.ttl")) if given else 0.0
+        self._next = self._until = 0.0   # when to renew it; until when it is certain to be ours
+
+    def look(self) -> None:
+        """Ours, for two thirds of its time at least; or an error that says who has it."""
+        if self._lock is None:
+            return
+        now = time.monotonic()
+        if now < self._next:
+            self._lock.mine(self._token)
+            return
+        self._lock.renew(self._token, self._ttl)
+        self._next, self._until = now + self._ttl / 3, now + self._ttl
+
+    def keep(self) -> None:
+        now = time.monotonic()
+        if self._lock is None or now < self._next:
+            return
+        try:
+            self.look()
+        except CachingError as error:
+            if error.results.get("lost") or now > self._until - self._ttl / 3:
+                raise
+            self._next = now + self._ttl / 10
+
+
 class Job:
     """What one task wants of a lock."""
 

@@ -20,6 +20,7 @@ from .._replay import Matcher
 from .._store import Store
 from .._wait import wait_for
 from . import replaying, restore_checks
+from .operation_lock import Held
 from .redis_nodes import Nodes
 from .restore_record import Record
 from .restore_set import Backup, choose, verified
@@ -47,6 +48,7 @@ class Restore:
 
     def __init__(self, params: t.Mapping[str, t.Any], cluster: Redis, store: Store, warn: t.Callable[[str], None], take: Take) -> None:
         self.params, self.cluster, self.store, self.warn, self.take = params, cluster, store, warn, take
+        self.held = Held(store, params.get("lock"))
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.seen = Seen()
@@ -158,6 +160,7 @@ class Restore:
     def act(self) -> Results:
         """Safety backup, flush, replay, and a look at what is there now."""
         params, resumed = self.params, self.record.started
+        self.held.look()
         safety = resumed.get("safety_backup") if resumed else None
         if resumed and safety:
             verified(self.store, params, safety)
@@ -168,11 +171,17 @@ class Restore:
         progress = Progress(params["progress_path"], f"restore {self.backup.id}", self.warn)
         evicted = self._evicted()
         try:
+            self.held.look()
             if params["flush"]:
                 self._flush()
             conflict = "replace" if params["flush"] else params["on_conflict"]
             job = replaying.Job(conflict, tuple(params["patterns"]), resumed is not None and conflict == "fail", self._patience, SAMPLE)
-            done = replaying.replay(self.cluster, self.backup.sources, job, lambda sent, status: progress.step(sent, self.seen.matching, status))
+
+            def step(sent: int, status: str) -> None:
+                self.held.keep()
+                progress.step(sent, self.seen.matching, status)
+
+            done = replaying.replay(self.cluster, self.backup.sources, job, step)
         except CachingError as error:
             raise CachingError(error.message, changed=True, plan=self.plan, **told) from None
         finally:

@@ -25,6 +25,15 @@ def test_every_instance_and_component_is_asked(proxies) -> None:
     assert result["requests"] == {"read": 18, "write": 0} and len(proxies.proxy.records()) == 18
 
 
+@pytest.mark.hazard("H53")
+def test_the_tls_port_of_each_instance_is_verified(fleet, proxies) -> None:
+    result = accepted(run_module("cache_health_info", {**proxies.args, "components": ["tls"]}))
+    assert [instance["components"]["tls"] for instance in result["instances"]] == ["UP"] * 3
+    assert sum(row["tls"] for row in proxies.proxy.records()) == 3, "through TLS, not the plain port"
+    distrusted = run_module("cache_health_info", {**fleet.args, "ca_path": "/etc/ssl/certs/ca-certificates.crt", "components": ["tls"]})
+    assert distrusted["failed"] and "the certificate is not accepted: unable to get local issuer" in distrusted["msg"] and "tls not seen" in distrusted["msg"], distrusted["msg"]
+
+
 @pytest.mark.hazard("H20")
 @pytest.mark.parametrize("body", [
     '{"status":"DOWN","components":{"diskSpace":{"status":"UP"}}}', '{"status":"OUT_OF_SERVICE","components":{"redis":{"status":"UP"}}}',

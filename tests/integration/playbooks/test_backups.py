@@ -72,3 +72,52 @@ def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
     found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config")}
     assert b"kept-in-a-backup" in found["regions.json"] and b"maxmemory" in found["redis-nodes.json"]
     assert not [finding for name, content in found.items() for finding in canaries.in_bytes(content, name)]
+
+
+@pytest.mark.hazard("H38")
+def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
+    """The differences first, then what is asked for, with the present state kept as the way back; a second run has nothing to do."""
+    region, flag = {"name": "brought-back", "default_ttl": "PT2H", "max_size": 500}, {"name": "brought-back-flag", "enabled": True}
+    gone = {"name": "brought-back-too", "default_ttl": "PT1H"}
+
+    def live() -> tuple[t.Any, ...]:
+        regions = {one["name"]: one for one in accepted(run_module("cache_info", {**fleet.args, "subset": ["regions"]}))["regions"]}
+        flags = {one["name"]: one["enabled"] for one in accepted(run_module("cache_feature", fleet.args))["features"]}
+        found = regions.get(region["name"], {})
+        return found.get("default_ttl"), found.get("max_size"), gone["name"] in regions, flags.get(flag["name"])
+
+    def keep() -> int:
+        store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
+        return len({entry.name.split("/")[2] for entry in store.entries("documents/config")})
+
+    accepted(run_module("cache_region", {**fleet.args, "regions": [region, gone]}))
+    accepted(run_module("cache_feature", {**fleet.args, "features": [flag]}))
+    good = live()
+    try:
+        ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1)
+        accepted(run_module("cache_region", {**fleet.args, "regions": [{**region, "default_ttl": "PT5M"}, {**gone, "state": "absent"}]}))
+        accepted(run_module("cache_feature", {**fleet.args, "features": [{**flag, "enabled": False}]}))
+        bad = live()
+        assert bad == ("PT5M", 500, False, False)
+        proxies.proxy.clear()
+        planned = play("restore_config", fleet.inventory, check=True, extra_vars=wanted)
+        assert planned.rc == 0 and live() == bad and keep() == 1, planned.stdout
+        assert not [row for row in proxies.proxy.records() if row["method"] != "GET"]
+        assert "features updated: brought-back-flag; regions created: brought-back-too; regions updated: brought-back" in planned.stdout, planned.stdout
+        assert '-        "enabled": false,' in planned.stdout and '+        "enabled": true,' in planned.stdout, planned.stdout
+        some = play("restore_config", fleet.inventory, extra_vars={**wanted, "caching_restore_sections": "[features]"})
+        assert some.rc == 0 and live() == (*bad[:3], True) and keep() == 2, some.stdout
+        first = min(entry.name.split("/")[2] for entry in open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]}).entries("documents/config"))
+        done = play("restore_config", fleet.inventory, extra_vars={**wanted, "caching_restore_id": first})
+        assert done.rc == 0 and live() == good and keep() == 3, done.stdout
+        told = done.custom["exalt_caching_run"][0]["changes"]
+        assert told["regions"]["created"] == [gone["name"]] and told["regions"]["updated"] == [region["name"]], told
+        again = play("restore_config", fleet.inventory, extra_vars={**wanted, "caching_restore_id": first})
+        assert again.rc == 0 and not again.custom["exalt_caching_run"][0]["changes"] and live() == good, again.stdout
+    finally:
+        absent = [{"name": one["name"], "state": "absent"} for one in (region, gone)]
+        accepted(run_module("cache_region", {**fleet.args, "regions": absent}))
+        accepted(run_module("cache_feature", {**fleet.args, "features": [{**flag, "enabled": False}]}))
+    for given, what in (({"caching_restore_id": "nonesuch"}, "nonesuch"), ({"caching_restore_sections": "[flags]"}, "caching_restore_sections: it must be a list of")):
+        refused = play("restore_config", fleet.inventory, extra_vars={**wanted, **given})
+        assert refused.rc != 0 and what in refused.stdout and refused.changed == 0, refused.stdout

@@ -62,6 +62,31 @@ def test_the_restored_cluster_is_looked_at_on_every_node(stage: Stage) -> None:
         recorded.close()
 
 
+@pytest.mark.hazard("H07")
+def test_a_restore_whose_lock_was_lost_writes_nothing(stage: Stage) -> None:
+    stage.put()
+    place = {"store_url": f"file://{stage.store}", "name": "demo", "scope": "topology"}
+    token = accepted(run_module("operation_lock", {**place, "owner": "first"}))["token"]
+    held = {"name": "demo", "token": token, "ttl": "PT1M"}
+    accepted(run_module("operation_lock", {**place, "state": "released", "token": token}))
+    accepted(run_module("operation_lock", {**place, "owner": "the other run"}))
+    before = stage.writes()
+    result = stage.restore(lock=held)
+    assert result["failed"] and "was lost: it is held by the other run since" in result["msg"] and stage.writes() == before, result
+    backup = run_module("redis_backup", {**stage.source.args, "store_url": place["store_url"], "cluster": "demo", "lock": held})
+    assert backup["failed"] and "was lost: it is held by the other run since" in backup["msg"], backup
+
+
+@pytest.mark.hazard("H07")
+def test_a_restore_keeps_the_lock_of_its_operation(stage: Stage) -> None:
+    stage.put()
+    place = {"store_url": f"file://{stage.store}", "name": "demo", "scope": "topology"}
+    taken = accepted(run_module("operation_lock", {**place, "owner": "the restore", "ttl": 10}))
+    done = accepted(stage.restore(lock={"name": "demo", "token": taken["token"], "ttl": "PT10M"}))
+    now = run_module("operation_lock", {**place, "owner": "the other run"}, check=True)["holder"]
+    assert done["verified"] and now["owner"] == "the restore" and now["until"] > taken["holder"]["until"], now
+
+
 def test_which_backup(stage: Stage) -> None:
     now = time.time()
     old = stage.put(when=now - 7200)
