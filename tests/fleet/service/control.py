@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .errors import ApiError
 from .model import Region
 from .redis_client import LIMIT
@@ -42,13 +44,16 @@ FLAGS: dict[str, dict[str, Any]] = {
 
 
 def read_properties(path: str) -> dict[str, str]:
-    """A Java properties file in its simple form: name=value, and comments."""
+    """A Java properties file in its simple form (name=value, and comments), or an application.yml by its paths."""
     if not path:
         return {}
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+        if path.endswith((".yml", ".yaml")):
+            return _flat(yaml.safe_load(text) or {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ApiError(503, f"The configuration can't be read: {error}") from error
+    lines = text.splitlines()
     found = {}
     for line in lines:
         if line.strip() and line.strip()[0] not in "#!":
@@ -57,6 +62,14 @@ def read_properties(path: str) -> dict[str, str]:
                 raise ApiError(503, f"The configuration can't be read: '{line.strip()[:60]}' is not name=value")
             found[name.strip()] = value.strip()
     return found
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """A tree as `cache.redis.pool.maxTotal` and so on, each as its text in a properties file."""
+    if isinstance(value, dict):
+        return {name: text for key, part in value.items() for name, text in _flat(part, f"{prefix}{key}.").items()}
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return {prefix.removesuffix("."): text} if prefix else {}
 
 
 def _typed(name: str, text: str) -> Any:

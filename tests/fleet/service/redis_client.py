@@ -33,6 +33,7 @@ class Redis:
             password=settings.redis_password or None,
             protocol=2,
             require_full_coverage=False,
+            dynamic_startup_nodes=False,  # a cluster that is not formed yet names no nodes, and would leave none to ask
             socket_timeout=1.5,
             socket_connect_timeout=1.0,
             max_connections=256,
@@ -45,6 +46,8 @@ class Redis:
                 return await call
         except TimeoutError as error:
             raise Unavailable(f"no answer within {limit:g} s") from error
+        except IndexError as error:     # redis-py on a cluster that is not formed yet
+            raise Unavailable("no primary in the cluster") from error
         except (RedisError, RedisClusterException, OSError) as error:
             reason = str(error).rpartition("caused error: ")[2]  # a pipeline's error quotes the whole command
             raise Unavailable(reason or type(error).__name__) from error

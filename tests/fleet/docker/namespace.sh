@@ -1,0 +1,41 @@
+#!/bin/sh
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Runs in a mount namespace of its own.
+#   start OPTION...   the engine, as the first process of a process namespace: with it every container and every mount ends
+#   groups NAME       lists the control groups of that name
+#   remove NAME       removes them
+set -eu
+if ! grep -q '^[^ ]* /sys/fs/cgroup' /proc/mounts; then      # `ip netns exec` hides it
+    if grep -q '^[1-9]' /proc/self/cgroup; then
+        mount -t tmpfs none /sys/fs/cgroup
+        sed -n 's/^[1-9][0-9]*:\([^:]*\):.*/\1/p' /proc/self/cgroup | while read -r group; do
+            mkdir "/sys/fs/cgroup/${group#name=}"
+            case $group in name=*) group=none,$group ;; esac
+            mount -t cgroup -o "$group" cgroup "/sys/fs/cgroup/${group#none,name=}"
+        done
+    else
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    fi
+fi
+verb=$1
+shift
+case $verb in
+    start)
+        mkdir -p /run/containerd
+        mount -t tmpfs -o mode=711 none /run/containerd
+        exec dockerd "$@"
+        ;;
+    groups) find /sys/fs/cgroup -maxdepth 2 -type d -name "$1" ;;
+    remove)
+        for attempt in 1 2 3 4 5; do     # a process that has just ended may still stand in its group
+            [ "$attempt" = 1 ] || sleep 0.2
+            places=$(find /sys/fs/cgroup -maxdepth 2 -type d -name "$1")
+            [ -n "$places" ] || break
+            for place in $places; do
+                find "$place" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+            done
+        done
+        ;;
+esac

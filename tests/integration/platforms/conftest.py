@@ -1,0 +1,66 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests on real platforms: they run only for the platforms that PLATFORMS names."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from collections.abc import Iterator
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from tests.harness.hosts import HostsFleet
+    from tests.harness.kubernetes import Cluster
+
+
+def asked_for(platform: str) -> bool:
+    """Whether PLATFORMS names this platform, or all."""
+    return bool({platform, "all"} & set(os.environ.get("PLATFORMS", "").replace(",", " ").split()))
+
+
+# What is not asked for is not even read: its libraries take a second to load.
+collect_ignore = [f"test_{name}.py" for name, platforms in {"kubernetes": ("kubernetes",), "hosts": ("compose", "systemd")}.items()
+                  if not any(map(asked_for, platforms))]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The trial fleet on Kubernetes. Where it was asked for, a fleet that can't run is a failure."""
+    from tests.fleet.kubernetes import lifecycle
+    from tests.harness.kubernetes import Cluster, machine_state
+
+    before = machine_state()
+    started = lifecycle.up()
+    try:
+        during = machine_state()
+        yield Cluster()
+    finally:
+        if started:
+            lifecycle.down()
+    if started and "KUBECONFIG" not in os.environ:
+        assert during != before, "the fleet is seen on the machine while it runs"
+        assert machine_state() == before, "it leaves no device, route, rule, mount, process or folder"
+
+
+@pytest.fixture(scope="session", params=["compose", "systemd"])
+def hosts(request: pytest.FixtureRequest) -> Iterator[HostsFleet]:
+    """The trial fleets on Compose and on hosts with systemd, one after the other; after each nothing is left of it."""
+    if not asked_for(request.param):
+        pytest.skip(f"needs PLATFORMS={request.param}")
+    from tests.fleet.compose import lifecycle as compose
+    from tests.fleet.systemd import lifecycle as systemd
+    from tests.harness.hosts import ComposeFleet, SystemdFleet
+
+    lifecycle, kind = (compose, ComposeFleet) if request.param == "compose" else (systemd, SystemdFleet)
+    started = lifecycle.up()
+    fleet = kind()
+    try:
+        yield fleet
+    finally:
+        if started:
+            lifecycle.down()
+    if started and not fleet.engine.given:
+        assert fleet.engine.leftovers() == []
