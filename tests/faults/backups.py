@@ -224,8 +224,8 @@ class Subject:
             told.append("the data of the cluster is not what it was")
         new = result["backup"]["id"] if result is not None and not result.get("failed") else None
         newest = self.newest()
-        known = {one.id for one in self.catalogue().sets() if not one.problem}
-        if newest is None or newest < self.good or newest not in known or (new and newest < new):
+        begun = {one.id: one.started for one in self.catalogue().sets() if not one.problem}     # ids of one second sort by chance
+        if newest is None or newest not in begun or begun[newest] < max(begun.get(self.good, 0), begun.get(new or "", 0)):
             told.append(f"the newest verified is {newest}; before it was {self.good}, and the run made {new}")
         second = self.plain()
         if second.get("failed"):

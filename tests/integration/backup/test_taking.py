@@ -17,6 +17,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._store import open_s
 from tests.faults.backups import Running
 from tests.harness import datasets
 from tests.harness.modules import ModuleResult, run_module
+from tests.harness.redis_tls import Tls
 from tests.harness.scratch import Scratch, server
 from tests.harness.sequence import accepted
 from tests.harness.until import until
@@ -158,3 +159,18 @@ def test_keys_in_another_database_are_refused(tmp_path: Path) -> None:
             one.execute_command("SET", "k", "v")
         refused = backup(scratch, tmp_path, read_from="any")
         assert refused["failed"] and "has keys in db1: a backup holds database 0 only" in refused["msg"]
+
+
+def test_by_tls_with_a_client_certificate(tmp_path: Path) -> None:
+    tls = Tls(tmp_path)
+    with Scratch(tmp_path / "cluster", "redis", 1, options=tls.options, password="canary") as scratch:
+        datasets.fill(scratch, 11, 200, big=True)
+        args = {**tls.args(scratch), "store_url": f"file://{tmp_path}/store", "cluster": "demo", "signing_key": KEY, "read_from": "any"}
+        plain = scratch.client(scratch.nodes[0]).info("stats")["total_connections_received"]
+        taken = accepted(run_module("redis_backup", args))["backup"]
+        assert taken["verified"] is True and taken["key_count"] == scratch.sizes()
+        assert scratch.client(scratch.nodes[0]).info("stats")["total_connections_received"] > plain + 1
+        for bad in ({"redis_ca_path": "/etc/ssl/certs/ca-certificates.crt"}, {"redis_client_cert": None, "redis_client_key": None}):
+            refused = run_module("redis_backup", {name: value for name, value in {**args, **bad}.items() if value is not None})
+            assert refused["failed"] and not refused.crashed and "\n" not in refused["msg"], dict(refused)
+            assert any(word in refused["msg"].lower() for word in ("certificate", "ssl", "tls")), refused["msg"]

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._replay import Matcher
 from ansible_collections.exalt.caching.plugins.module_utils._redis import Redis
 from ansible_collections.exalt.caching.plugins.module_utils._resources import replaying
 
 from tests.harness import datasets
+from tests.harness.redis_tls import Tls
 from tests.harness.replays import replay, source
 from tests.harness.scratch import Scratch, ScratchError, free_ports, server, up
 
@@ -314,19 +314,11 @@ def test_a_password_is_used_and_a_wrong_one_told(tmp_path) -> None:
 
 
 def test_by_tls_with_a_client_certificate(tmp_path) -> None:
-    authority = trustme.CA()
-    own, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client")
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    own.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
-    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
-    (port,) = free_ports(1)
-    options = {"tls-port": str(port), "tls-ca-cert-file": str(tmp_path / "ca.pem"), "tls-cert-file": str(tmp_path / "server.pem"),
-               "tls-key-file": str(tmp_path / "server.pem"), "tls-auth-clients": "yes"}
-    with Scratch(tmp_path / "s", "redis", 1) as origin, Scratch(tmp_path / "t", "redis", 1, options=options, password="canary") as target:
+    tls = Tls(tmp_path)
+    with Scratch(tmp_path / "s", "redis", 1) as origin, Scratch(tmp_path / "t", "redis", 1, options=tls.options, password="canary") as target:
         datasets.fill(origin, 41, big=True)
         files = origin.saved()
-        args = {**target.args, "redis_tls": True, "redis_ca_path": str(tmp_path / "ca.pem"), "redis_client_cert": str(tmp_path / "client.pem"),
-                "redis_client_key": str(tmp_path / "client.pem"), "redis_address_map": {target.nodes[0].address: f"127.0.0.1:{port}"}}
+        args = tls.args(target)
         done = replaying.replay(Redis(args), [source(path) for path in files], replaying.Job(sample=100, patience=5.0))
         assert done.key_count == len(same(origin, target))
         with pytest.raises(CachingError, match="(?i)certificate|ssl|not every slot"):
