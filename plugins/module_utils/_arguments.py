@@ -68,7 +68,7 @@ STORE: Spec = {
 }
 
 # What a module takes that keeps the lock of the operation around it (_resources/operation_lock.Held).
-LOCK: Spec = {
+LOCK: dict[str, t.Any] = {
     "type": "dict", "options": {
         "name": {"type": "str", "required": True},
         "scope": {"type": "str", "choices": ["content", "topology"], "default": "topology"},

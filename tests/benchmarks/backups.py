@@ -87,7 +87,8 @@ def rclone(options: dict[str, t.Any]) -> dict[str, str]:
     """The store as rclone takes it from the environment: the remote `store`."""
     return {f"RCLONE_CONFIG_STORE_{name}": value for name, value in {
         "TYPE": "s3", "PROVIDER": "Other", "ACCESS_KEY_ID": options["store_access_key"], "SECRET_ACCESS_KEY": options["store_secret_key"],
-        "ENDPOINT": options["store_endpoint_url"], "REGION": options.get("store_region") or "us-east-1"}.items()} | {"RCLONE_CONFIG": "/dev/null", "AWS_CA_BUNDLE": ""}    # its transport takes no bundle
+        "ENDPOINT": options["store_endpoint_url"], "REGION": options.get("store_region") or "us-east-1",
+    }.items()} | {"RCLONE_CONFIG": "/dev/null", "AWS_CA_BUNDLE": ""}    # its transport takes no bundle
 
 
 def cpu(scratch: Scratch) -> float:

@@ -22,7 +22,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._resources import re
 from tests.harness import datasets
 from tests.harness.redis_tls import Tls
 from tests.harness.replays import replay, source
-from tests.harness.scratch import Scratch, ScratchError, free_ports, server, up
+from tests.harness.scratch import Scratch, ScratchError, server, up
 
 SETS = int(os.environ.get("TRIALS") or 4)   # for each flavour; `make faults` makes more
 
