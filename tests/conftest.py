@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +15,10 @@ import pytest
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
 from tests.harness.targets import Fleet, FleetProxy, Service, Services
+
+# pygal leaves an importer of Python 2's kind behind, on which pytest's own import of later files ends.
+importlib.import_module("pygal")
+sys.meta_path[:] = [one for one in sys.meta_path if hasattr(one, "find_spec")]
 
 
 def pytest_configure() -> None:
