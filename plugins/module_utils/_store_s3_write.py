@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A stream into S3: parts of 8 MB, one being filled, one on its way and one waiting, so memory stays as it is.
+"""A stream into S3: parts of 5 MB, one being filled, one on its way and one waiting, so memory stays as it is.
 
 Who fills is never held up for longer than a source of replication bears (60 s): a store that takes nothing for
 ``store_timeout`` ends the stream.
@@ -22,7 +22,7 @@ from ._errors import CachingError
 from ._store_port import Writer, exists
 from ._wait import Deadline
 
-PART = 8 << 20
+PART = 5 << 20   # the least that S3 takes; larger ones are no faster, and three of each shard are in memory
 PARTS = 10_000   # the protocol's limit
 BUFFERS = 3
 _GRACE = 15.0   # for giving up: the part on its way, and the abort

@@ -59,7 +59,7 @@ class Trial:
 class Running:
     """A run of redis_backup as a process of its own, so that it can be killed."""
 
-    def __init__(self, options: Options, file_limit: int = 0) -> None:
+    def __init__(self, options: Options, file_limit: int = 0, check: bool = False) -> None:
         def limit() -> None:
             if file_limit:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -69,7 +69,7 @@ class Running:
             [sys.executable, "-m", f"{PACKAGE}.redis_backup"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=process.environment(), preexec_fn=limit)
         assert self.process.stdin
-        self.process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **internal("redis_backup", check=False, diff=True, verbosity=0)}}).encode())
+        self.process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **internal("redis_backup", check=check, diff=True, verbosity=0)}}).encode())
         self.process.stdin.close()
         self.process.stdin = None
 
