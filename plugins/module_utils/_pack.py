@@ -73,8 +73,14 @@ def _needs_age(option: str) -> None:
         raise CachingError(f"{option}: encryption needs the Python library pyrage on the host where the module runs")
 
 
+def _needs_zstandard() -> None:
+    if ZSTANDARD_ERROR:
+        raise CachingError("the Python library zstandard is needed on the host where the module runs")
+
+
 def pack(source: t.Iterator[t.Any], sink: Sink, level: int, to: t.Sequence[t.Any]) -> None:
     """Everything of ``source``, compressed and encrypted, into ``sink``."""
+    _needs_zstandard()
     packed = _compressed(source, level)
     if not to:
         for piece in packed:
@@ -98,6 +104,7 @@ def _compressed(source: t.Iterator[t.Any], level: int) -> t.Iterator[bytes]:
 
 def unpack(source: t.Iterator[bytes], encrypted: bool, keys: t.Sequence[t.Any]) -> t.Iterator[bytes]:
     """What was packed, in pieces of at most a megabyte or so. Whatever is wrong with it is :class:`Damaged`."""
+    _needs_zstandard()
     if not encrypted:
         return _decompressed(source)
     if not keys:

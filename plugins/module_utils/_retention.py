@@ -11,6 +11,9 @@ import typing as t
 from ._errors import CachingError
 
 
+WAY_BACK = 86400   # seconds for which a restore that was cut off comes back to its safety backup
+
+
 class Candidate(t.NamedTuple):
     """A backup as retention sees it. ``at``: milliseconds since 1970; ``problem``: why it counts for nothing."""
 
@@ -73,6 +76,8 @@ def decide(found: t.Iterable[Candidate], policy: Policy, safe: t.Mapping[str, st
             if key not in seen and len(seen) < getattr(policy, name):
                 seen.add(key)
                 told.append(f"keep_{name} ({len(seen)} of {getattr(policy, name)})")
+        if one.kind == "safety" and 0 <= now - one.at < WAY_BACK * 1000:
+            told.append("a way back, younger than a day")
         if policy.within and now - one.at < policy.within * 1000:
             told.append("keep_within")
         reasons[one.id] = "; ".join(told)

@@ -89,7 +89,7 @@ class Directory:
         found = []
         try:
             now = self._now(folder)
-            for path, _folders, files in os.walk(folder):
+            for path, _folders, files in os.walk(folder, onerror=_raise):
                 for file in files:
                     full = os.path.join(path, file)
                     try:
@@ -193,3 +193,9 @@ class _FileReader(Reader):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _raise(error: OSError) -> None:
+    """A folder that can't be read is not an empty one."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -49,18 +49,31 @@ def test_memory(limit: int, used: int, needed: int, emptied: bool, problem: bool
 def test_a_record_goes_on_only_for_the_same_request_on_the_same_target(tmp_path) -> None:
     store = open_store({"store_url": f"file://{tmp_path}"})
     params: dict[str, t.Any] = {"cluster": "demo", "id": "newest", "mode": "replay", "patterns": [], "on_conflict": "fail", "flush": True}
-    Record(store, params, ["n1", "n2"]).start("b1", "s1")
-    found = Record(store, params, ["n2", "n3"])
+    Record(store, params, ["n1", "n2"], print).start("b1", "s1")
+    found = Record(store, params, ["n2", "n3"], print)
     assert found.started and (found.started["backup"], found.started["safety_backup"]) == ("b1", "s1")
-    assert Record(store, {**params, "flush": False}, ["n1"]).started is None and Record(store, {**params, "patterns": ["x"]}, ["n1"]).started is None
-    other = Record(store, params, ["m1"])     # a drill, say: its own run does not hide the one that was cut off
+    assert Record(store, {**params, "flush": False}, ["n1"], print).started is None and Record(store, {**params, "patterns": ["x"]}, ["n1"], print).started is None
+    other = Record(store, params, ["m1"], print)     # a drill, say: its own run does not hide the one that was cut off
     assert other.started is None
     other.start("b1", None)
     other.finish({"keys_per_second": 5})
-    found = Record(store, params, ["n1"])
+    found = Record(store, params, ["n1"], print)
     assert found.started and found.started["safety_backup"] == "s1" and found.rate() == 5
     found.finish({"keys_per_second": 7})
-    assert Record(store, params, ["n1"]).started is None
+    assert Record(store, params, ["n1"], print).started is None
+
+
+def test_a_record_that_is_not_signed_with_the_key_begins_a_new_restore(tmp_path) -> None:
+    """Who can write to the store must not choose what a restore flushes for."""
+    store, told = open_store({"store_url": f"file://{tmp_path}"}), list[str]()
+    params: dict[str, t.Any] = {"cluster": "demo", "id": "newest", "mode": "replay", "patterns": [], "on_conflict": "fail", "flush": True, "signing_key": "k"}
+    Record(store, {**params, "signing_key": None}, ["n1"], print).start("an old one", None)
+    Record(store, {**params, "signing_key": "another"}, ["n1"], told.append).start("an old one", None)
+    found = Record(store, params, ["n1"], told.append)
+    assert found.started is None and found.number == 3 and "taken for a new restore" in told[-1]
+    found.start("b1", "s1")
+    again = Record(store, params, ["n1"], told.append)
+    assert again.started and again.started["safety_backup"] == "s1"
 
 
 def test_the_digest_of_a_value_is_that_of_its_parts_however_packed() -> None:

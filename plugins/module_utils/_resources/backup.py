@@ -109,6 +109,7 @@ class Backup:
                 records = self._records(prefix)
                 manifest = self._manifest(identifier, begun, shards, taken, records)
                 self._all_there(prefix, manifest)
+                self.held.look()
                 document = _manifest.signed("manifest", manifest, self.key)
                 if not self.store.put_if_absent(f"{prefix}/{_manifest.MANIFEST}", document):
                     raise CachingError(f"{prefix}/{_manifest.MANIFEST} is in the store already: another run has this id")

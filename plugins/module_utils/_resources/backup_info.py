@@ -28,18 +28,21 @@ class Survey:
         if params["fail_if_older"] and self.max_age is None:
             raise CachingError("fail_if_older: it needs max_age")
         self.not_done: dict[str, str] = {}
-        self.found: list[Set] = []
+        self.all: list[Set] = []
+        self.found: list[Set] = []   # those that are asked for
         self.problems: list[str] = []
         self.running: list[str] = []
 
     def look(self) -> None:
         wanted = self.params["id"]
+        self.all = self.found = self.catalogue.sets()
         if wanted and wanted != "newest":
-            self.found = [one for one in self.catalogue.sets() if one.id == wanted]
-            if not self.found:
+            self.found = [one for one in self.all if one.id == wanted]
+            if not self.found and wanted in self.catalogue.leftovers():
+                self.problems = [f"{wanted}: it has no manifest: its run failed, or is not finished"]
+            elif not self.found:
                 self.catalogue.load(wanted)  # it says why not
         else:
-            self.found = self.catalogue.sets()
             dead = backup_life.leftovers(self.catalogue)
             incomplete = self.catalogue.leftovers()
             self.running = sorted(set(incomplete) - set(dead.runs))
@@ -75,7 +78,7 @@ class Survey:
 
     def results(self) -> Content:
         now = time.time()
-        newest = self.catalogue.newest(found=self.found)
+        newest = self.catalogue.newest(found=self.all)
         age = None if newest is None else max(0.0, now - newest.started / 1000)
         old = self._old(newest, age)
         problems = [*self.problems, *([old] if old else [])]
@@ -105,7 +108,7 @@ class Survey:
 
     def _metrics(self, newest: Set | None, age: float | None, problems: int) -> Content:
         """Gauges, for whoever keeps them; age and time are null where there is no verified backup."""
-        counted = [one for one in self.found if not one.problem]
+        counted = [one for one in self.all if not one.problem]
         return {
             "exalt_cache_backup_age_seconds": None if age is None else round(age, 1),
             "exalt_cache_backup_newest_verified_timestamp_seconds": None if newest is None else newest.started / 1000,

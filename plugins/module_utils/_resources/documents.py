@@ -145,8 +145,7 @@ class Job:
         if self.state == "absent":
             there = self.sets.there(t.cast("str", self.id))
             return there, self._result(self.id, {"set": "present"} if there else {}, {}, [])
-        identifier = self.id or next(iter(self.sets.ids()), None)
-        index = self.sets.index(identifier) if identifier else None
+        identifier, index = self._there()
         after = {document["name"]: _shown(self.sets.digest(document), document["secret"]) for document in self.documents}
         if index:
             before = {row["name"]: _shown(row["digest"], row["secret"]) for row in index["documents"]}
@@ -158,6 +157,20 @@ class Job:
                     f"documents {self.sets.kind}/{self.id} are there with another content of {', '.join(names)}; records are never changed: use another id"
                 )
         return True, self._result(self.id, before, after, [])
+
+    def _there(self) -> tuple[str | None, Object | None]:
+        """The set of this id, or the newest that is good: read, so that nothing is called unchanged which could not be brought back."""
+        for identifier in [self.id] if self.id else list(self.sets.ids()):
+            try:
+                index = self.sets.index(identifier)
+                for row in index["documents"] if index else []:
+                    self.sets.read(identifier, row, ())
+                return identifier, index
+            except CachingError as error:
+                if self.id:
+                    raise
+                self.warnings.append(f"{error.message}; it counts for nothing")
+        return None, None
 
     def act(self) -> Object:
         if self.state == "absent":

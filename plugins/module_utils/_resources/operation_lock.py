@@ -110,6 +110,11 @@ class Lock:
         return CachingError(f"{self.what} is not held with token {token}", holder=None, lost=True)
 
 
+def _clock() -> float:
+    """Seconds that also go on while the machine is suspended, where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Held:
     """The lock that the operation around a module holds, while the module works; without one, nothing is looked at.
 
@@ -127,7 +132,7 @@ class Held:
         """Ours, for two thirds of its time at least; or an error that says who has it."""
         if self._lock is None:
             return
-        now = time.monotonic()
+        now = _clock()
         if now < self._next:
             self._lock.mine(self._token)
             return
@@ -135,7 +140,7 @@ class Held:
         self._next, self._until = now + self._ttl / 3, now + self._ttl
 
     def keep(self) -> None:
-        now = time.monotonic()
+        now = _clock()
         if self._lock is None or now < self._next:
             return
         try:

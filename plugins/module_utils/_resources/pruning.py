@@ -35,10 +35,9 @@ class Pruning:
         """Decide. It only reads, and reads the newest sets whole."""
         self.sets = self.catalogue.sets()
         known = {one.id for one in self.sets}
-        for option, names in (("hold", self.hold), ("release", self.release)):
-            for name in names:
-                if name not in known:
-                    raise CachingError(f"{option}: there is no backup {one_line(repr(name), 60)} of {self.catalogue.cluster}")
+        for name in self.hold:   # what is to be released may be gone already, by an earlier run of the same task
+            if name not in known:
+                raise CachingError(f"hold: there is no backup {one_line(repr(name), 60)} of {self.catalogue.cluster}")
         if set(self.hold) & set(self.release):
             raise CachingError("hold and release: the same backup stands in both")
         held = {one.id for one in self.sets if one.held}

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from .. import _rdb
 from .._errors import CachingError
 from .._redis import ERRORS, Redis
-from .._replay import Replay
+from .._replay import Matcher, Replay
 from .._replay_nodes import Owners
 from . import replay_sample
 
@@ -106,6 +106,7 @@ def replay(cluster: Redis, sources: t.Sequence[Source], job: Job, step: t.Callab
 def _pass(writer: Replay, sources: t.Sequence[Source], job: Job, sample: replay_sample.Sample | None) -> int:
     """Every source once. Functions belong to no slot; with patterns only keys are wanted."""
     known = 0
+    matches = Matcher(job.patterns).match
     done: set[bytes] = set()
     for source in sources:
         with source.open() as read:
@@ -116,7 +117,7 @@ def _pass(writer: Replay, sources: t.Sequence[Source], job: Job, sample: replay_
                     known += writer.functions(new, reader.version, job.conflict)
                 done.update(new)
                 if sample is not None:
-                    sample.look(batch)
+                    sample.look([row for row in batch if matches(row[1])] if matches else batch)
                 writer.feed(batch, reader.version)
             if not reader.key_count and not job.patterns:
                 known += writer.functions([one for one in reader.functions if one not in done], reader.version, job.conflict)

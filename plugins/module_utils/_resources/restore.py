@@ -31,6 +31,7 @@ if t.TYPE_CHECKING:
 Results = dict[str, t.Any]
 Take = t.Callable[[], str]
 SAMPLE = 300
+RECENT = 1800.0    # seconds: what an unfinished restore that is older left may have been written to since
 _TOLERATED = 0.05  # of the sample: what a service that goes on writing may have changed since
 
 
@@ -39,6 +40,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.all = self.matching = self.bytes = self.functions = 0
+        self.first: bytes | None = None   # a key that will be written
         self.used: list[int] = []
         self.versions: set[tuple[str, int]] = set()
 
@@ -65,7 +67,7 @@ class Restore:
             what = "flush" if params["flush"] else "on_conflict replace"
             raise CachingError(f"confirm: {what} destroys data of {params['cluster']}; say so with confirm: {params['cluster']}")
         self.views = self._looked()
-        self.record = Record(self.store, params, {node.id for view in self.views for node in view.nodes})
+        self.record = Record(self.store, params, {node.id for view in self.views for node in view.nodes}, self.warn)
         resumed = self.record.started
         self.backup = choose(self.store, params, str(resumed["backup"]) if resumed else params["id"])
         if self.backup.signature != "good":
@@ -77,12 +79,16 @@ class Restore:
         self.primaries = _primaries(self.views)
         sizes = {address: self._size(address) for address in self.primaries} if not blocking else {}
         self.before = sum(sizes.values())
+        self.libraries = restore_checks.libraries(self.cluster, self.primaries) if self.params["flush"] and not blocking else 0
         self.present = restore_checks.Present(self.cluster) if self.before and not blocking and not params["flush"] else None
         self._versions()
         if not self.problems:
             self._examine(self.backup)
             self._versions()
             self._memory()
+            self.problems += restore_checks.lacks_rights(self.cluster, self.primaries, self.params["flush"], self.seen.first, bool(self.seen.functions))
+        if params["patterns"] and not self.seen.matching and not self.problems:
+            self.problems.append(f"patterns: none of the {self.seen.all} keys of the backup matches (keys begin with the region, as in products::*)")
         if self.present and self.present.number and params["on_conflict"] == "fail" and not resumed:
             some = ", ".join(self.present.names)
             self.problems.append(f"{self.present.number} keys of the backup are at the target already ({some} …): on_conflict skip or replace, or flush")
@@ -118,6 +124,7 @@ class Restore:
                     seen.all += len(batch)
                     chosen = [row for row in batch if matches(row[1])] if matches else batch
                     seen.matching += len(chosen)
+                    seen.first = seen.first or (bytes(chosen[0][1]) if chosen else None)
                     seen.bytes += sum(len(row[5]) for row in chosen)
                     if present:
                         present.look([row[1] for row in chosen])
@@ -144,7 +151,7 @@ class Restore:
         here = self.present.number if self.present else 0
         lost = self.before if params["flush"] else here if params["on_conflict"] == "replace" else 0
         started = self.record.started
-        safety = (started or {}).get("safety_backup") if started else "taken first" if params["safety_backup"] and self.before else None
+        safety = (started or {}).get("safety_backup") if started else "taken first" if self._needs_safety else None
         self.plan = {
             "backup": self.backup.id, "taken": self.backup.taken, "mode": "replay", "key_count": seen.matching, "bytes": seen.bytes,
             "functions": seen.functions, "patterns": list(params["patterns"]), "sources": [source.name for source in self.backup.sources],
@@ -162,9 +169,12 @@ class Restore:
         params, resumed = self.params, self.record.started
         self.held.look()
         safety = resumed.get("safety_backup") if resumed else None
+        if resumed:
+            way_back = f"its way back is {safety}" if safety else "it had no safety backup"
+            self.warn(f"this goes on with the restore of {self.backup.id} that was begun {self.record.age / 60:.0f} minutes ago and not finished; {way_back}")
         if resumed and safety:
             verified(self.store, params, safety)
-        if not resumed and params["safety_backup"] and self.before:
+        if self._needs_safety and (not resumed or self.record.age > RECENT):
             safety = self.take()
         self.record.start(self.backup.id, safety)
         told: Results = {"safety_backup": safety, "verified": False}
@@ -189,11 +199,18 @@ class Restore:
         speed = round(done.key_count / done.seconds) if done.seconds else 0
         restored = {"key_count": done.key_count, "bytes": done.bytes, "seconds": round(done.seconds, 3), "keys_per_second": speed}
         told |= {"restored": restored, "expired": done.expired, "skipped_count": done.skipped, "passes": done.passes, "functions": done.functions}
-        problems = self._after(done, evicted)
+        self.record.finish({"backup": self.backup.id, "safety_backup": safety, **restored})
+        try:
+            problems = self._after(done, evicted)
+        except CachingError as error:
+            raise CachingError(f"the keys were written, but can't be looked at: {error.message}", changed=True, plan=self.plan, **told) from None
         if problems:
             raise CachingError(f"the keys were written, but {'; '.join(problems)}", changed=True, plan=self.plan, problems=problems, **told)
-        self.record.finish({"backup": self.backup.id, "safety_backup": safety, **restored})
         return {**told, "verified": True, "changed": bool(done.key_count or done.functions or params["flush"])}
+
+    @property
+    def _needs_safety(self) -> bool:
+        return bool(self.params["safety_backup"] and (self.before or self.libraries))
 
     @property
     def _patience(self) -> float:

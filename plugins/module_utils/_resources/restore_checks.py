@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import contextlib
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -82,6 +83,38 @@ def unfit(views: t.Sequence[View]) -> tuple[list[str], list[str]]:
         if cluster_wide or not replica or "cluster_state is" in reason:
             blocking.append(reason)
     return blocking, [reason for reason in all_reasons if reason not in blocking]
+
+
+def lacks_rights(
+    cluster: Redis, addresses: t.Iterable[str], flush: bool, key: bytes | None, functions: bool
+) -> list[str]:
+    """Commands of the restore that the user may not run, before the first of them is. Servers before 7.0 can't be asked."""
+    wanted: list[tuple[str | bytes, ...]] = [("WAIT", "1", "1")]
+    wanted += [("RESTORE", key, "0", "x")] if key is not None else []
+    wanted += [("FLUSHALL", "SYNC"), ("FUNCTION", "FLUSH", "SYNC")] if flush else []
+    wanted += [("FUNCTION", "RESTORE", "x")] if functions else []
+    problems = []
+    for address in addresses:
+        host, _colon, port = address.rpartition(":")
+        client = cluster.client(host.strip("[]"), int(port))
+        try:
+            user = client.execute_command("ACL WHOAMI")
+            answers = [client.execute_command("ACL DRYRUN", user, *command) for command in wanted]
+        except ERRORS:
+            continue   # it does not know the question, or the user may not ask it
+        told = [one_line(answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer, 160) for answer in answers]
+        problems += [f"{address}: {text}" for text in dict.fromkeys(told) if text != "OK"]
+    return problems
+
+
+def libraries(cluster: Redis, addresses: t.Iterable[str]) -> int:
+    """Libraries of functions on these primaries, which a flush would remove."""
+    number = 0
+    for address in addresses:
+        host, _colon, port = address.rpartition(":")
+        with contextlib.suppress(*ERRORS):   # before 7.0 there are none
+            number += len(cluster.client(host.strip("[]"), int(port)).execute_command("FUNCTION LIST"))
+    return number
 
 
 class Found(t.NamedTuple):

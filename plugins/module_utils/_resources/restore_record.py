@@ -4,7 +4,8 @@
 """Records of restores: one that was cut off is found again by its request, and how fast earlier ones were.
 
 A folder in the store for each restore: ``started`` (what it restores, and the safety backup that it made) before the first
-write, ``finished`` after the last look. A request without ``finished`` goes on, with the same backup and the same safety backup.
+write, ``finished`` after the last key. A request without ``finished`` goes on, with the same backup and the same safety backup.
+What it started with is signed as manifests are: who can write to the store must not choose what a restore flushes for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import json
 import typing as t
 
+from .. import _manifest
 from .._errors import CachingError
 from .._store import Store
 
@@ -26,8 +28,10 @@ class Record:
     A target keeps some of its nodes from one run to the next; one that shares none is another one (a drill's, say).
     """
 
-    def __init__(self, store: Store, params: t.Mapping[str, t.Any], nodes: t.Collection[str]) -> None:
-        self._store, self._nodes = store, set(nodes)
+    def __init__(self, store: Store, params: t.Mapping[str, t.Any], nodes: t.Collection[str], warn: t.Callable[[str], None]) -> None:
+        self._store, self._nodes, self._warn = store, set(nodes), warn
+        self._key: str | None = params.get("signing_key")
+        self.age = 0.0   # seconds since the run that goes on was begun
         self._all = f"restores/{params['cluster']}"
         request = {name: params.get(name) for name in _REQUEST}
         self._folder = f"{self._all}/{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]}"
@@ -40,7 +44,8 @@ class Record:
         numbers = [int(number) for number, name in entries if name == "started" and number.isdigit()]
         for number in sorted(numbers, reverse=True):
             if (str(number), "finished") not in entries and entries[str(number), "started"].age < LEASE:
-                started = self._read(f"{self._folder}/{number}/started")
+                started = self._started(f"{self._folder}/{number}/started")
+                self.age = entries[str(number), "started"].age
                 if self._nodes & set(started.get("nodes") or []):
                     return number, started
         return max(numbers, default=0) + 1, None
@@ -49,7 +54,7 @@ class Record:
         """Before the first write."""
         if self.started is None:
             self.started = {"request": self._request, "backup": backup, "safety_backup": safety, "nodes": sorted(self._nodes)}
-            if not self._store.put_if_absent(f"{self._folder}/{self.number}/started", json.dumps(self.started).encode()):
+            if not self._store.put_if_absent(f"{self._folder}/{self.number}/started", _manifest.signed("restore", self.started, self._key)):
                 raise CachingError("another run of the same restore has begun; nothing was written by this one")
 
     def finish(self, result: dict[str, t.Any]) -> None:
@@ -63,6 +68,14 @@ class Record:
             if isinstance(rate, (int, float)) and rate > 0:
                 return float(rate)
         return None
+
+    def _started(self, name: str) -> dict[str, t.Any]:
+        """What a run started with; nothing where that can't be believed, so that a new restore begins, with its own safety backup."""
+        try:
+            return _manifest.opened("restore", self._store.get(name) or b"", self._key)[0]
+        except _manifest.ManifestError as error:
+            self._warn(f"the record {name}: {error.message.removeprefix('restore: ')}; this is taken for a new restore, not for the rest of an earlier one")
+            return {}
 
     def _read(self, name: str) -> dict[str, t.Any]:
         try:

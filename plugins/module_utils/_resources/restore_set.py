@@ -13,6 +13,7 @@ from .._errors import CachingError
 from .._progress import Progress
 from .._redis import Redis
 from .._store import Store
+from .._stream import ANYCRC_ERROR
 from . import backup, verification
 from .catalogue import Catalogue, Set
 from .replaying import Source
@@ -31,6 +32,8 @@ class Backup(t.NamedTuple):
 
 def choose(store: Store, params: t.Mapping[str, t.Any], wanted: str) -> Backup:
     """The backup with this id, or the newest verified regular one (before a time)."""
+    if ANYCRC_ERROR:
+        raise CachingError("a restore needs the Python library anycrc on the host where the module runs")
     catalogue = Catalogue(store, params["cluster"], params.get("signing_key"), params.get("identities") or ())
     try:
         found = catalogue.resolve(wanted)

@@ -112,6 +112,8 @@ def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
         assert done.rc == 0 and live() == good and len(ids()) == 3, done.stdout
         told = done.custom["exalt_caching_run"][0]["changes"]
         assert told["regions"]["created"] == [gone["name"]] and told["regions"]["updated"] == [region["name"]], told
+        kept = play("restore_config", fleet.inventory, check=True, extra_vars=wanted)
+        assert kept.rc == 0 and "a real run would change" in kept.stdout, "the newest is the state before, and can be read"
         again = play("restore_config", fleet.inventory, extra_vars={**wanted, "caching_restore_id": first})
         assert again.rc == 0 and not again.custom["exalt_caching_run"][0]["changes"] and live() == good, again.stdout
     finally:
