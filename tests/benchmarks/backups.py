@@ -194,7 +194,8 @@ def rows(folder: Path, keys: int, rounds: int, s3: dict[str, t.Any]) -> list[Row
         elsewhere = {"store_url": f"file://{memory}/store"}
         ways: dict[str, Callable[[], tuple[float, float]]] = {
             "raw": pipes(scratch, "{cli} --rdb - > /dev/null"),
-            "start": module(scratch, place, told["start"], check=True), "s3": module(scratch, place, told["s3"]), "elsewhere": module(scratch, elsewhere, told["elsewhere"]),
+            "start": module(scratch, place, told["start"], check=True), "s3": module(scratch, place, told["s3"]),
+            "elsewhere": module(scratch, elsewhere, told["elsewhere"]),
             "plain": module(scratch, {**place, "uncompressed_source": True}, told["plain"]),
             "typed": pipes(scratch, "{cli} --rdb - | zstd -q -1 > " + memory + "/{number}"),
             "rclone": pipes(scratch, "{cli} --rdb - | zstd -q -1 | rclone rcat --no-check-dest store:" + place["store_url"][5:] + "/{number}", rclone(s3)),

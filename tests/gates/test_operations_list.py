@@ -226,6 +226,6 @@ def test_the_page_lists_every_id_and_its_proofs() -> None:
 
 def test_proofs_named_in_the_docs_exist() -> None:
     page = operations.ROOT / "docs" / "operations.md"
-    for file, name in set(re.findall(r"`(\S+\.py)::(?:\w+::)*(\w+)`", page.read_text(encoding="utf-8"))):
+    for file, name in set(re.findall(r"`([^`\s]+\.py)::(?:\w+::)*(\w+)`", page.read_text(encoding="utf-8"))):
         source = operations.ROOT / "tests" / file
         assert source.exists() and f"def {name}(" in source.read_text(encoding="utf-8"), f"{file}::{name}: make docs"

@@ -52,7 +52,8 @@ def test_a_record_goes_on_only_for_the_same_request_on_the_same_target(tmp_path)
     Record(store, params, ["n1", "n2"], print).start("b1", "s1")
     found = Record(store, params, ["n2", "n3"], print)
     assert found.started and (found.started["backup"], found.started["safety_backup"]) == ("b1", "s1")
-    assert Record(store, {**params, "flush": False}, ["n1"], print).started is None and Record(store, {**params, "patterns": ["x"]}, ["n1"], print).started is None
+    for changed in ({"flush": False}, {"patterns": ["x"]}):
+        assert Record(store, {**params, **changed}, ["n1"], print).started is None
     other = Record(store, params, ["m1"], print)     # a drill, say: its own run does not hide the one that was cut off
     assert other.started is None
     other.start("b1", None)
@@ -66,7 +67,8 @@ def test_a_record_goes_on_only_for_the_same_request_on_the_same_target(tmp_path)
 def test_a_record_that_is_not_signed_with_the_key_begins_a_new_restore(tmp_path) -> None:
     """Who can write to the store must not choose what a restore flushes for."""
     store, told = open_store({"store_url": f"file://{tmp_path}"}), list[str]()
-    params: dict[str, t.Any] = {"cluster": "demo", "id": "newest", "mode": "replay", "patterns": [], "on_conflict": "fail", "flush": True, "signing_key": "k"}
+    params: dict[str, t.Any] = {"cluster": "demo", "id": "newest", "mode": "replay", "patterns": [], "on_conflict": "fail", "flush": True}
+    params["signing_key"] = "k"
     Record(store, {**params, "signing_key": None}, ["n1"], print).start("an old one", None)
     Record(store, {**params, "signing_key": "another"}, ["n1"], told.append).start("an old one", None)
     found = Record(store, params, ["n1"], told.append)
