@@ -88,7 +88,7 @@ class Restore:
             self._memory()
             self.problems += restore_checks.lacks_rights(self.cluster, self.primaries, self.params["flush"], self.seen.first, bool(self.seen.functions))
         if params["patterns"] and not self.seen.matching and not self.problems:
-            self.problems.append(f"patterns: none of the {self.seen.all} keys of the backup matches (keys begin with the region, as in products::*)")
+            self.notes.append(f"patterns: none of the {self.seen.all} keys of the backup matches (keys begin with the region, as in products::*)")
         if self.present and self.present.number and params["on_conflict"] == "fail" and not resumed:
             some = ", ".join(self.present.names)
             self.problems.append(f"{self.present.number} keys of the backup are at the target already ({some} …): on_conflict skip or replace, or flush")

@@ -121,6 +121,7 @@ def test_nothing_is_written_where_something_is_not_green(stage: Stage, options: 
     result = stage.restore(safety_backup=False, **options)
     if told is None:
         assert not result.get("failed") and result["changed"] is False and result["restored"]["key_count"] == 0
+        assert "none of the" in str(result["warnings"]), result["warnings"]
     else:
         assert result["failed"] and told in result["msg"] and "\n" not in result["msg"] and not result.get("changed"), result
         assert stage.listing() == listing and "internal error" not in result["msg"]
