@@ -113,6 +113,7 @@ class Scratch:
     options: Mapping[str, str] = field(default_factory=dict)
     password: str | None = None
     nodes: list[Node] = field(default_factory=list)
+    formed: bool = True   # else its nodes are blank, and know nobody
 
     def __enter__(self) -> Scratch:
         try:
@@ -137,9 +138,13 @@ class Scratch:
         self.nodes = made
         for node in made:
             node.folder.mkdir(parents=True)
-            (node.folder / "nodes.conf").write_text(self._map(node))
+            if self.formed:
+                (node.folder / "nodes.conf").write_text(self._map(node))
             self.start(node)
-        self.until(self.whole, "the cluster is not whole")
+        if self.formed:
+            self.until(self.whole, "the cluster is not whole")
+        else:
+            self.until(lambda: all(self.client(node).ping() for node in made), "a node does not answer")
 
     def _map(self, myself: Node) -> str:
         lines = []
@@ -165,6 +170,16 @@ class Scratch:
         with (node.folder / "log").open("ab") as log:
             node.process = subprocess.Popen([program.program, *words], stdout=log, stderr=log, cwd=node.folder,
                                             env={**os.environ, **program.environment})
+
+    def blank(self) -> Node:
+        """One node more, that knows nobody."""
+        port = free_ports(1)[0]
+        node = Node(port, self.folder / str(port), "", password=self.password)
+        node.folder.mkdir(parents=True)
+        self.nodes.append(node)
+        self.start(node)
+        self.until(lambda: bool(self.client(node).ping()), "a node does not answer")
+        return node
 
     def kill(self, node: Node, sign: int = signal.SIGKILL) -> None:
         assert node.process
