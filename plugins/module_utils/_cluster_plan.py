@@ -86,11 +86,12 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
 
 
 def sees(viewer: Seen, other: Seen, places: t.Collection[str]) -> bool:
-    """Whether ``viewer`` is in touch with ``other`` where it is declared, or where it says itself that it is."""
+    """Whether ``viewer`` is in touch with ``other`` where it is declared, or, while both work, where it says itself that it is."""
     node = viewer.others.get(other.id)
     if node is None or node.failing or not node.connected:
         return False
-    return bool({node.address, f"{node.hostname}:{node.port}", f"{node.host}:{node.port}"} & {*places, other.me.address})
+    works = viewer.state == other.state == "ok"
+    return bool({node.address, f"{node.hostname}:{node.port}"} & {*places, *([other.me.address] if works else [])})
 
 
 def apart(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list[tuple[str, str]]:
@@ -292,11 +293,10 @@ def _epochs(shards: list[Shard], seen: t.Mapping[str, Seen]) -> list[Step]:
 
 
 def _meets(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], members: set[str]) -> list[Step]:
-    """Each node that somebody does not see meets the first of the cluster; gossip does the rest."""
+    """Each node that the first of the cluster is not in touch with meets it; gossip does the rest."""
     pairs = apart(declared, seen)
     first = next(node.address for node in declared if node.address in members)
-    rest = [node.address for node in declared if node.address != first]
-    return [_step("meet", first, address) for address in rest if any(address == other or (address, first) == (one, other) for one, other in pairs)]
+    return [_step("meet", first, node.address) for node in declared if (first, node.address) in pairs or (node.address, first) in pairs]
 
 
 # ---- replicas

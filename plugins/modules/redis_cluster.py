@@ -57,6 +57,8 @@ extends_documentation_fragment:
   - exalt.caching.redis
 notes:
   - O(redis_nodes) is not needed here. O(redis_address_map) says where the addresses of O(nodes) are reached from the module.
+  - Nodes whose connections to each other come from another address than their own (NAT, several networks) need
+    C(cluster-announce-ip), or they never agree on where they are.
   - Needs Redis 7 or newer, or Valkey.
 """
 

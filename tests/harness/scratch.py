@@ -96,10 +96,11 @@ class Node:
     slots: tuple[tuple[int, int], ...] = ()
     process: subprocess.Popen[bytes] | None = None
     password: str | None = None
+    host: str = "127.0.0.1"
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 @dataclass
@@ -159,7 +160,7 @@ class Scratch:
     def start(self, node: Node) -> None:
         program = server(self.flavour)
         settings = {
-            "port": str(node.port), "bind": "127.0.0.1", "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
+            "port": str(node.port), "bind": node.host, "bind-source-addr": node.host, "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
             "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1000", "repl-diskless-sync": "yes", "appendonly": "no",
             "repl-diskless-sync-delay": "0", "enable-debug-command": "yes", "cluster-require-full-coverage": "yes",
             "cluster-replica-validity-factor": "0", **self.options,
@@ -197,7 +198,7 @@ class Scratch:
     # ---- looking
 
     def client(self, node: Node) -> redis.Redis:
-        return redis.Redis(port=node.port, password=self.password, socket_timeout=20)
+        return redis.Redis(host=node.host, port=node.port, password=self.password, socket_timeout=20)
 
     def primaries(self) -> list[Node]:
         """Those that own slots now, in the order of their slots."""

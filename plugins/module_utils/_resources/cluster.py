@@ -36,6 +36,7 @@ class Cluster:
         self.steps: list[Step] = []
         self._ips: dict[str, tuple[str, int]] = {}
         self._bus: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
         self.declared: list[Declared] = []
         for (host, port), given in zip(source.seeds, params["nodes"]):
             address = f"{host}:{port}"
