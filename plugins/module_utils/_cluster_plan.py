@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._cluster_spread import spread
+from ._cluster_touch import Declared, Seen, apart, lost, place, ranges
 from ._errors import CachingError
 from ._topology import SLOTS, Node
 
@@ -20,34 +21,6 @@ Step = dict[str, str]
 
 class Unsure(CachingError):
     """A refusal that another look may take back: nodes need a moment to see that one is gone."""
-
-
-class Declared(t.NamedTuple):
-    """A node that is wanted. ``places``: its address in every form in which others may see it."""
-
-    address: str
-    shard: str = ""
-    location: str = ""
-    places: frozenset[str] = frozenset()
-
-
-class Seen(t.NamedTuple):
-    """What a declared node says of itself and of the others."""
-
-    address: str
-    id: str
-    nodes: tuple[Node, ...]
-    keys: int = 0
-    state: str = "ok"
-    link: str = "up"   # of a replica to its primary
-
-    @property
-    def me(self) -> Node:
-        return next(node for node in self.nodes if node.id == self.id)
-
-    @property
-    def others(self) -> dict[str, Node]:
-        return {node.id: node for node in self.nodes if node.id != self.id and "handshake" not in node.flags}
 
 
 class Shard:
@@ -83,46 +56,6 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
         near = [node.address for node in shard.replicas if node.location and node.location == shard.primary.location]
         warnings += [f"{address} is in the same location as its primary {shard.primary.address}" for address in near]
     return Plan(steps, [_row(shard) for shard in shards], warnings)
-
-
-def sees(viewer: Seen, other: Seen, places: t.Collection[str]) -> bool:
-    """Whether ``viewer`` is in touch with ``other`` where it is declared, or, while both work, where it says itself that it is."""
-    node = viewer.others.get(other.id)
-    if node is None or node.failing or not node.connected:
-        return False
-    works = viewer.state == other.state == "ok"
-    return bool({node.address, f"{node.hostname}:{node.port}"} & {*places, *([other.me.address] if works else [])})
-
-
-def apart(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list[tuple[str, str]]:
-    """Pairs of which the first does not see the second."""
-    return [
-        (one.address, other.address) for one in declared for other in declared
-        if one is not other and not sees(seen[one.address], seen[other.address], other.places)
-    ]
-
-
-def unready(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list[str]:
-    """What is still missing for a cluster that works as all of its nodes see it, a line each."""
-    told = [f"{one} does not see {other}" for one, other in apart(declared, seen)]
-    told += [f"{one.address}: cluster_state is {one.state}" for one in seen.values() if one.state != "ok"]
-    told += [f"{one.address}: its link to its primary is {one.link}" for one in seen.values() if not one.me.is_primary and one.link != "up"]
-    own = {one.id: (one.me.is_primary, one.me.primary_id, one.me.slots) for one in seen.values()}
-    for one in seen.values():
-        wrong = [other for other, node in one.others.items() if other in own and own[other] != (node.is_primary, node.primary_id, node.slots)]
-        told += [f"{one.address} does not know yet what {other[:8]} is" for other in wrong]
-    return told
-
-
-def ranges(slots: t.Iterable[int]) -> str:
-    """Slots as in CLUSTER NODES: ``0-5460 5462``."""
-    result: list[list[int]] = []
-    for slot in sorted(slots):
-        if result and result[-1][1] == slot - 1:
-            result[-1][1] = slot
-        else:
-            result.append([slot, slot])
-    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in result)
 
 
 def _slots(node: Node) -> set[int]:
@@ -295,8 +228,13 @@ def _epochs(shards: list[Shard], seen: t.Mapping[str, Seen]) -> list[Step]:
 def _meets(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], members: set[str]) -> list[Step]:
     """Each node that the first of the cluster is not in touch with meets it; gossip does the rest."""
     pairs = apart(declared, seen)
-    first = next(node.address for node in declared if node.address in members)
-    return [_step("meet", first, node.address) for node in declared if (first, node.address) in pairs or (node.address, first) in pairs]
+    first, *rest = sorted(declared, key=lambda node: node.address not in members)
+    meeting = [node for node in declared if (first.address, node.address) in pairs or (node.address, first.address) in pairs and node is not first]
+    steps = [_step("meet", first.address, node.address) for node in meeting if node is not first]
+    if rest and lost(seen[first.address], first):   # it learns where it is from who meets it
+        told = next((one for one, other in pairs if other == first.address), rest[0].address)
+        steps += [_step("meet", told, first.address)] if steps or place(seen[told], seen[first.address]) & first.places else []
+    return steps
 
 
 # ---- replicas

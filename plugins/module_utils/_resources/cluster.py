@@ -15,14 +15,15 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import _cluster_plan, _topology
-from .._cluster_plan import Declared, Seen, Step
+from .. import _cluster_plan, _cluster_touch, _topology
+from .._cluster_plan import Step
+from .._cluster_touch import Declared, Seen
 from .._errors import CachingError
 from .._redis import ERRORS, Redis
 from .._wait import Deadline, wait_for
 
 _LOOKS, _BETWEEN = 4, 0.5    # a link may just be renewed: that is no reason to meet again
-_MEET_AGAIN = 3.0            # a handshake that failed is given up by the nodes after their timeout
+_AGAIN = 3.0                 # seconds; a handshake that failed is given up by the nodes after their timeout
 _BUS = re.compile(r"@([0-9]+)")
 _Results = dict[str, t.Any]
 
@@ -94,7 +95,7 @@ class Cluster:
 
     def _ready(self, deadline: Deadline, done: list[Step]) -> None:
         again = _Again()
-        wait_for(lambda: self._met(again, done, lambda seen: _cluster_plan.unready(self.declared, seen)), deadline.left, "a cluster that works")
+        wait_for(lambda: self._met(again, done, lambda seen: _cluster_touch.unready(self.declared, seen)), deadline.left, "a cluster that works")
 
     def _met(self, again: _Again, done: list[Step], more: t.Callable[[t.Mapping[str, Seen]], list[str]]) -> tuple[bool, str]:
         """One look. Who still does not see another after a while meets it directly."""
@@ -102,7 +103,7 @@ class Cluster:
             seen = self._look()
         except CachingError as error:   # busy with the data of its primary, for one
             return False, error.message
-        pairs = _cluster_plan.apart(self.declared, seen)
+        pairs = _cluster_touch.apart(self.declared, seen)
         for one, other in again.due(pairs):
             step = {"action": "meet", "node": one, "target": other}
             self._do(step)
@@ -160,7 +161,7 @@ class Cluster:
 
 
 class _Again:
-    """Which pairs did not see each other for so long that they shall meet again."""
+    """Which pairs have been apart for so long that it does not pass by itself."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], float] = {}
@@ -168,7 +169,7 @@ class _Again:
     def due(self, pairs: t.Collection[tuple[str, str]]) -> list[tuple[str, str]]:
         now = time.monotonic()
         self._since = {pair: self._since.get(pair, now) for pair in pairs}
-        late = [pair for pair, since in self._since.items() if now - since > _MEET_AGAIN]
+        late = [pair for pair, since in self._since.items() if now - since > _AGAIN]
         self._since.update(dict.fromkeys(late, now))
         return late
 
@@ -179,7 +180,7 @@ _ALONE = "alone"
 def _state(one: Seen, seen: t.Mapping[str, Seen]) -> str:
     if not one.me.is_primary:
         return "replica of " + next((other.address for other in seen.values() if other.id == one.me.primary_id), str(one.me.primary_id))
-    slots = _cluster_plan.ranges(slot for first, last in one.me.slots for slot in range(first, last + 1))
+    slots = _cluster_touch.ranges(slot for first, last in one.me.slots for slot in range(first, last + 1))
     return "primary of " + slots.replace(" ", ", ") if slots else _ALONE if not one.others else "primary without slots"
 
 
