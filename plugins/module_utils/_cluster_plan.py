@@ -226,15 +226,27 @@ def _epochs(shards: list[Shard], seen: t.Mapping[str, Seen]) -> list[Step]:
 
 
 def _meets(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], members: set[str]) -> list[Step]:
-    """Each node that the first of the cluster is not in touch with meets it; gossip does the rest."""
+    """Primaries meet their own replicas, then the first of the cluster whoever it is not in touch with; gossip does the rest.
+
+    A replica that is in touch with many primaries, but not with its own, would have itself elected, with what data it has.
+    """
     pairs = apart(declared, seen)
+    by_id = {seen[node.address].id: node for node in declared}
+    both = [(by_id[primary], node) for node in declared if (primary := seen[node.address].me.primary_id or "") in by_id]
+    steps = [_step("meet", *_names(pair)) for pair in both if {_names(pair), _names(pair[::-1])} & set(pairs)]
     first, *rest = sorted(declared, key=lambda node: node.address not in members)
-    meeting = [node for node in declared if (first.address, node.address) in pairs or (node.address, first.address) in pairs and node is not first]
-    steps = [_step("meet", first.address, node.address) for node in meeting if node is not first]
+    for node in declared:
+        if node is not first and {(first.address, node.address), (node.address, first.address)} & set(pairs):
+            step = _step("meet", first.address, node.address)
+            steps += [step] if step not in steps else []
     if rest and lost(seen[first.address], first):   # it learns where it is from who meets it
         told = next((one for one, other in pairs if other == first.address), rest[0].address)
         steps += [_step("meet", told, first.address)] if steps or place(seen[told], seen[first.address]) & first.places else []
     return steps
+
+
+def _names(pair: tuple[Declared, ...]) -> tuple[str, str]:
+    return pair[0].address, pair[1].address
 
 
 # ---- replicas

@@ -76,9 +76,11 @@ class Cluster:
         then = [step for step in self.steps if step["action"] == "replicate"]
         done: list[Step] = []
         try:
+            self._shards_together(first, deadline, done)
             for step in first:
-                self._do(step)
-                done.append(step)
+                if step not in done:
+                    self._do(step)
+                    done.append(step)
             if then:
                 self._together(deadline, done)
             for step in then:
@@ -89,6 +91,26 @@ class Cluster:
             raise CachingError(error.message, **{"changed": bool(done), "steps": done, **error.results}) from None
         topology = _cluster_plan.plan(self.declared, self._look(), self.replicas).topology
         return {"changed": bool(done), "steps": done, "topology": topology}
+
+    def _shards_together(self, steps: list[Step], deadline: Deadline, done: list[Step]) -> None:
+        """Replicas are in touch with their own primaries before others can elect them."""
+        seen = self._look()
+        follow = {(node.address, other.address) for node in seen.values() for other in seen.values() if other.me.primary_id == node.id}
+        inside = [step for step in steps if step["action"] == "meet" and (step["node"], step["target"]) in follow]
+        for step in inside:
+            self._do(step)
+            done.append(step)
+        wanted = {(step["node"], step["target"]) for step in inside} | {(step["target"], step["node"]) for step in inside}
+        again = _Again()
+
+        def look() -> tuple[bool, str]:
+            blind = [pair for pair in _cluster_touch.apart(self.declared, self._look()) if pair in wanted]
+            for one, other in again.due(blind):
+                self._do({"action": "meet", "node": one, "target": other})
+            return not blind, "; ".join(f"{one} does not see {other}" for one, other in blind[:3])
+
+        if inside:
+            wait_for(look, deadline.left, "every replica in touch with its primary", 0.05)
 
     def _together(self, deadline: Deadline, done: list[Step]) -> None:
         wait_for(lambda: self._met(_Again(), done, lambda seen: []), deadline.left, "every node in touch with every other")
