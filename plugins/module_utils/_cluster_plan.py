@@ -226,14 +226,12 @@ def _epochs(shards: list[Shard], seen: t.Mapping[str, Seen]) -> list[Step]:
 
 
 def _meets(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], members: set[str]) -> list[Step]:
-    """Primaries meet their own replicas, then the first of the cluster whoever it is not in touch with; gossip does the rest.
+    """Whoever the first of the cluster is not in touch with meets it; gossip does the rest.
 
-    A replica that is in touch with many primaries, but not with its own, would have itself elected, with what data it has.
+    Nodes that knew each other are brought together in an order of their own (:func:`reunions`).
     """
     pairs = apart(declared, seen)
-    by_id = {seen[node.address].id: node for node in declared}
-    both = [(by_id[primary], node) for node in declared if (primary := seen[node.address].me.primary_id or "") in by_id]
-    steps = [_step("meet", *_names(pair)) for pair in both if {_names(pair), _names(pair[::-1])} & set(pairs)]
+    steps = [_step("meet", *way) for ways in reunions(declared, seen) for way in ways]
     first, *rest = sorted(declared, key=lambda node: node.address not in members)
     for node in declared:
         if node is not first and {(first.address, node.address), (node.address, first.address)} & set(pairs):
@@ -245,8 +243,23 @@ def _meets(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], members: 
     return steps
 
 
-def _names(pair: tuple[Declared, ...]) -> tuple[str, str]:
-    return pair[0].address, pair[1].address
+def reunions(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list[list[tuple[str, str]]]:
+    """Pairs that lost each other: first primaries and their own replicas, then primaries and primaries, both ways.
+
+    Primaries that find each other first would agree that a third has failed, and a replica that hears it would have itself
+    elected, with what data it has.
+    """
+    pairs = set(apart(declared, seen))
+    groups: list[list[tuple[str, str]]] = [[], []]
+    for number, one in enumerate(declared):
+        for other in declared[number + 1 :]:
+            left, right = seen[one.address], seen[other.address]
+            family = left.me.primary_id == right.id or right.me.primary_id == left.id
+            peers = bool(left.me.slots and right.me.slots) and (left.id in right.others or right.id in left.others)
+            ways = [(one.address, other.address), (other.address, one.address)]   # each learns where it is itself
+            if (family or peers) and pairs & set(ways):
+                groups[0 if family else 1] += ways
+    return groups
 
 
 # ---- replicas

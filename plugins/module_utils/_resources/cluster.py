@@ -76,7 +76,8 @@ class Cluster:
         then = [step for step in self.steps if step["action"] == "replicate"]
         done: list[Step] = []
         try:
-            self._shards_together(first, deadline, done)
+            for group in _cluster_plan.reunions(self.declared, self._look()):
+                self._reunite([step for step in first if step["action"] == "meet" and (step["node"], step["target"]) in group], deadline, done)
             for step in first:
                 if step not in done:
                     self._do(step)
@@ -92,15 +93,12 @@ class Cluster:
         topology = _cluster_plan.plan(self.declared, self._look(), self.replicas).topology
         return {"changed": bool(done), "steps": done, "topology": topology}
 
-    def _shards_together(self, steps: list[Step], deadline: Deadline, done: list[Step]) -> None:
-        """Replicas are in touch with their own primaries before others can elect them."""
-        seen = self._look()
-        follow = {(node.address, other.address) for node in seen.values() for other in seen.values() if other.me.primary_id == node.id}
-        inside = [step for step in steps if step["action"] == "meet" and (step["node"], step["target"]) in follow]
+    def _reunite(self, inside: list[Step], deadline: Deadline, done: list[Step]) -> None:
+        """These meet, and are in touch before anybody else is."""
         for step in inside:
             self._do(step)
             done.append(step)
-        wanted = {(step["node"], step["target"]) for step in inside} | {(step["target"], step["node"]) for step in inside}
+        wanted = {(step["node"], step["target"]) for step in inside}
         again = _Again()
 
         def look() -> tuple[bool, str]:
@@ -110,7 +108,7 @@ class Cluster:
             return not blind, "; ".join(f"{one} does not see {other}" for one, other in blind[:3])
 
         if inside:
-            wait_for(look, deadline.left, "every replica in touch with its primary", 0.05)
+            wait_for(look, deadline.left, "nodes that lost each other in touch", 0.05)
 
     def _together(self, deadline: Deadline, done: list[Step]) -> None:
         wait_for(lambda: self._met(_Again(), done, lambda seen: []), deadline.left, "every node in touch with every other")
