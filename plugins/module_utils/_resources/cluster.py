@@ -111,11 +111,20 @@ class Cluster:
             wait_for(look, deadline.left, "nodes that lost each other in touch", 0.05)
 
     def _together(self, deadline: Deadline, done: list[Step]) -> None:
-        wait_for(lambda: self._met(_Again(), done, lambda seen: []), deadline.left, "every node in touch with every other")
+        again = _Again()
+        wait_for(lambda: self._met(again, done, lambda seen: []), deadline.left, "every node in touch with every other")
 
     def _ready(self, deadline: Deadline, done: list[Step]) -> None:
-        again = _Again()
-        wait_for(lambda: self._met(again, done, lambda seen: _cluster_touch.unready(self.declared, seen)), deadline.left, "a cluster that works")
+        """Two looks in a row, where something was done: links that meet are renewed once more."""
+        again, good = _Again(), 0
+
+        def look() -> tuple[bool, str]:
+            nonlocal good
+            reached, told = self._met(again, done, lambda seen: _cluster_touch.unready(self.declared, seen))
+            good = good + 1 if reached else 0
+            return good >= (2 if done else 1), told or "all is well, for one look"
+
+        wait_for(look, deadline.left, "a cluster that works")
 
     def _met(self, again: _Again, done: list[Step], more: t.Callable[[t.Mapping[str, Seen]], list[str]]) -> tuple[bool, str]:
         """One look. Who still does not see another after a while meets it directly."""
