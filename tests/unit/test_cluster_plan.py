@@ -48,10 +48,12 @@ class Model:
         return Node(self.ids[address], host, 6379, "", frozenset(flags | ({"fail"} if lost else set())),
                     self.ids[follows] if follows else None, self.epoch[address], not lost, self.slots[address], ())
 
+    def _lines(self, viewer: str) -> list[Node]:
+        return [self._line(other, viewer) for other in sorted(self.knows[viewer])]
+
     def seen(self) -> dict[str, Seen]:
         return {
-            address: Seen(address, self.ids[address], (*(self._line(other, address) for other in sorted(self.knows[address])),
-                                                      *self.extra.get(address, [])), self.keys[address])
+            address: Seen(address, self.ids[address], (*self._lines(address), *self.extra.get(address, [])), self.keys[address])
             for address in self.ids
         }
 
