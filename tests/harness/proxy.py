@@ -45,16 +45,28 @@ class Upstream:
         self.tls = ssl.create_default_context(cafile=ca) if parts.scheme == "https" else None
         self.idle: list[tuple[float, Streams]] = []
 
-    async def connect(self) -> Streams:
+    async def connect(self) -> tuple[Streams, bool]:
+        """A connection, and whether it was used before."""
         while self.idle:
             since, streams = self.idle.pop()
             if time.monotonic() - since < IDLE and not streams[0].at_eof():
-                return streams
+                return streams, True
             streams[1].close()
-        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=messages.LIMIT)
+        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=messages.LIMIT), False
 
     async def ask(self, request: messages.Message, method: str) -> messages.Message:
-        reader, writer = await self.connect()
+        """The service's answer; a read that a kept connection swallowed is asked again on a new one, as every client does."""
+        streams, kept = await self.connect()
+        try:
+            return await self.ask_on(streams, request, method)
+        except (OSError, EOFError):
+            if not kept or method != "GET":
+                raise
+        self.idle.clear()
+        return await self.ask_on((await self.connect())[0], request, method)
+
+    async def ask_on(self, streams: Streams, request: messages.Message, method: str) -> messages.Message:
+        reader, writer = streams
         try:
             writer.write(request.head + request.body)
             await writer.drain()
@@ -132,6 +144,9 @@ class Proxy:
             writer.write(answer.head + (body if cut is None else body[:cut]))
             await writer.drain()
             return cut is None and not (answer.closes or request.closes)
+        except (OSError, EOFError) as error:
+            record["error"] = f"{type(error).__name__}: {error}"
+            raise
         finally:
             record["seconds"] = round(time.monotonic() - started, 6)
 
