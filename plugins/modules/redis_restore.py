@@ -47,7 +47,8 @@ options:
     description:
       - V(replay) writes the keys into the live cluster.
       - V(file) puts the verified RDB of O(slots) at O(path) on the host where this module runs. Redis must not run then, and
-        must not load an append-only file instead.
+        must not load an append-only file instead. Owner and mode are those of the file that is replaced; a new one belongs to
+        the owner of its folder, with mode 0600. What a killed run left beside it is written over by the next one.
     type: str
     choices: [replay, file]
     default: replay
@@ -222,7 +223,9 @@ safety_backup:
   returned: after a replay
   type: str
 verified:
-  description: Whether slots, key counts and a sample of the keys were looked at afterwards and are right.
+  description:
+    - Whether slots, key counts and a sample of the keys were looked at afterwards and are right. With O(mode=file) whether the
+      file at O(path) was read back and is that of the backup. Never in check mode, where nothing was written.
   returned: always
   type: bool
 """
@@ -241,7 +244,7 @@ def work(run):
 
         job = restore_file.File(params, run.store, run.warn)
         job.prepare()
-        return apply(run, job.changed, {"plan": job.plan, "diff": job.diff, "verified": True}, job.act)
+        return apply(run, job.changed, {"plan": job.plan, "diff": job.diff, "verified": not job.changed}, job.act)
     cluster = run.redis
     if cluster is None:
         raise CachingError("redis_nodes: give at least one node as host:port")

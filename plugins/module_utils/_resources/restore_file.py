@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
-import tempfile
+import stat
 import typing as t
 
 from .. import _rdb
@@ -24,6 +25,9 @@ class File:
 
     def __init__(self, params: t.Mapping[str, t.Any], store: Store, warn: t.Callable[[str], None]) -> None:
         self.path, self.slots, self.warn = params["path"], params["slots"].strip(), warn
+        unfit = [name for name in ("patterns", "flush") if params[name]] + ["on_conflict"] * (params["on_conflict"] != "fail")
+        if unfit:
+            raise CachingError(f"{', '.join(unfit)}: only for mode replay; a file replaces all that the shard holds")
         self.backup = choose(store, params, params["id"])
         found = [source for source in self.backup.sources if source.name == self.slots]
         if not found:
@@ -70,40 +74,54 @@ class File:
 
     def act(self) -> dict[str, t.Any]:
         """Write it beside its place; it gets there whole or not at all."""
-        folder = os.path.dirname(self.path) or "."
-        temporary = ""
+        folder, name = os.path.split(self.path)
+        temporary = os.path.join(folder, f".{name}.restoring")   # the same each time: what a killed run left is written over
         try:
-            handle, temporary = tempfile.mkstemp(prefix=".restore-", suffix=".rdb", dir=folder)
-            with os.fdopen(handle, "wb") as file:
-                if os.path.exists(self.path):
-                    _like(temporary, self.path)
-                self._read(file)
-                file.flush()
-                os.fsync(file.fileno())
-            if _digest(temporary) != self.digest:
-                raise CachingError(f"path: what was written to {folder} is not what was read; {self.path} is as it was")
-            os.rename(temporary, self.path)
-            temporary = ""
-            place = os.open(folder, os.O_RDONLY)
+            with _alone(temporary, self.path) as file:
+                try:
+                    _like(file, self.path if os.path.exists(self.path) else folder or ".")
+                    self._read(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    if _digest(temporary) != self.digest:
+                        raise CachingError(f"path: what was written to {folder} is not what was read; {self.path} is as it was")
+                    os.rename(temporary, self.path)
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        os.unlink(temporary)
+                    raise
+            place = os.open(folder or ".", os.O_RDONLY)
             try:
                 os.fsync(place)
             finally:
                 os.close(place)
         except OSError as error:
             raise CachingError(f"path: {self.path} can't be written ({error.strerror}); it is as it was") from None
-        finally:
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
         return {"verified": True}
 
 
-def _like(path: str, other: str) -> None:
-    """Owner and mode of the file that is replaced."""
+@contextlib.contextmanager
+def _alone(temporary: str, path: str) -> t.Iterator[t.BinaryIO]:
+    """The temporary file, empty, for this run only: a run that was killed holds it no more, one that works does."""
+    file = os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(file.fileno()), os.stat(temporary))
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
+            raise CachingError(f"path: another restore writes {path} at this moment; it was left alone")
+        file.truncate(0)
+        yield file
+
+
+def _like(file: t.BinaryIO, other: str) -> None:
+    """Owner and mode of the file that is replaced; a new one belongs to its folder's owner, who alone may read and write it."""
     status = os.stat(other)
-    os.chmod(path, status.st_mode & 0o777)
+    os.fchmod(file.fileno(), status.st_mode & 0o777 if stat.S_ISREG(status.st_mode) else 0o600)
     with contextlib.suppress(PermissionError):
-        os.chown(path, status.st_uid, status.st_gid)
+        os.fchown(file.fileno(), status.st_uid, status.st_gid)
 
 
 def _digest(path: str) -> str | None:

@@ -71,6 +71,10 @@ def test_status_shows_redis_and_key_figures(fleet, proxies) -> None:
     assert re.search(r"cpu_usage +unknown", outcome.stdout)
     gone = play("status", fleet.inventory, extra_vars={**proxies.extra_vars, "caching_redis_nodes": ["127.0.0.1:1"]})
     assert gone.rc != 0 and "Redis: 127.0.0.1:1" in gone.stdout and "NOT healthy" in gone.stdout
+    closed = play("status", fleet.inventory, extra_vars={"caching_service_url": "http://127.0.0.1:1", "caching_instances": fleet.facts["instances"],
+                                                         "caching_retries": 0})
+    assert closed.rc != 0 and re.search(r"because the address that clients use: GET http://127.0.0.1:1/\S+ no connection", closed.stdout), closed.stdout
+    assert closed.stdout.count("all components UP") == 3
 
 
 @pytest.mark.hazard("H02", "H29")

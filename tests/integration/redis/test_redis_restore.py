@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 import typing as t
 
@@ -242,13 +244,29 @@ def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
     path.write_bytes(b"old")
     path.chmod(0o640)
     plan = accepted(stage.restore(check=True, mode="file", slots="0-5460", path=str(path), redis_nodes=None))
-    assert plan["changed"] is True and path.read_bytes() == b"old"
+    assert plan["changed"] is True and plan["verified"] is False and path.read_bytes() == b"old"
+    left = tmp_path / ".dump.rdb.restoring"
+    left.write_bytes(b"x" * 99)   # what a killed run leaves
+    with left.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        result = stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None)
+        assert result["failed"] and "another restore writes" in result["msg"] and path.read_bytes() == b"old"
     done = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
     assert done["changed"] is True and done["diff"] == plan["diff"] and path.stat().st_mode & 0o777 == 0o640
     node = stage.source.primaries()[0]
     assert path.read_bytes() == (node.folder / "dump.rdb").read_bytes() and done["plan"]["key_count"] == stage.source.client(node).dbsize()
     again = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
-    assert again["changed"] is False and [one.name for one in tmp_path.iterdir() if one.name.startswith(".restore")] == []
+    assert again["changed"] is False and again["verified"] is True and not left.exists()
+    for unfit in ({"patterns": ["a*"]}, {"flush": True}, {"on_conflict": "replace"}):
+        result = stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None, **unfit)
+        assert result["failed"] and result["msg"].startswith(f"{next(iter(unfit))}: only for mode replay"), result
+    folder = tmp_path / "of-redis"
+    folder.mkdir(mode=0o750)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12346)
+    accepted(stage.restore(mode="file", slots="0-5460", path=str(folder / "dump.rdb"), redis_nodes=None))
+    seen, owner = (folder / "dump.rdb").stat(), folder.stat()
+    assert (seen.st_mode & 0o777, seen.st_uid, seen.st_gid) == (0o600, owner.st_uid, owner.st_gid)
     flip(stage)
     path.write_bytes(b"old")
     result = stage.restore(mode="file", slots="10922-16383", path=str(path), redis_nodes=None)
