@@ -82,8 +82,9 @@ def succeeded_or_says_why(outcome: Outcome, *reasons: str) -> None:
         return
     assert record["verdict"] == "failed" and outcome.hosts["local"]["failures"] == 1
     message = outcome.results("fail")[-1]["msg"]
-    assert message.startswith("site of local did not reach its goal. ") and "\n" not in message
-    assert any(reason in message for reason in reasons), message
+    assert message.startswith("site of local did not reach its goal: ") and "\n" not in message
+    told = record["reason"]
+    assert "\n" not in told and any(reason in told for reason in reasons), told
 
 
 @pytest.fixture

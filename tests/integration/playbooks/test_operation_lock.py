@@ -59,7 +59,7 @@ def test_who_has_the_lock_is_named_and_nothing_is_changed(fleet: Fleet, held: He
     token = held.lock.take("the weekly update by anna", 600, 0).token
     outcome = held.run(fleet, "configure", caching_regions=FULL["caching_regions"])
     assert outcome.rc == 2 and outcome.changed == 0, outcome.stdout
-    assert "Take the lock: the lock local (content) is held by the weekly update by anna since 2" in outcome.stdout
+    assert "the lock local (content) is held by the weekly update by anna since 2" in outcome.stdout
     assert held.lock.mine(token).owner == "the weekly update by anna", "and it is still theirs"
     for playbook, check in (("status", False), ("configure", True)):
         seen = held.run(fleet, playbook, check, caching_regions=[])
@@ -90,9 +90,9 @@ def test_a_run_that_lost_the_lock_says_so(fleet: Fleet, held: Held, tmp_path: Pa
         "    - ansible.builtin.import_role: {name: exalt.caching.caching, tasks_from: operation, rolespec_validate: false}\n"
         "      vars: {caching_operation: trial, caching_operation_scope: content, caching_steps: [{role: thief, entry: main}]}\n")
     outcome = play(str(tmp_path / "play.yml"), fleet.inventory, extra_vars={"caching_store_url": held.url})
-    lost = "trial of local did not reach its goal. Release the lock: the lock local (content) with token 1 was lost"
-    assert outcome.rc == 2 and lost in outcome.stdout, outcome.stdout
-    assert outcome.custom["exalt_caching_run"][0]["verdict"] == "failed"
+    assert outcome.rc == 2 and "trial of local did not reach its goal: Release the lock failed" in outcome.stdout, outcome.stdout
+    (record,) = outcome.custom["exalt_caching_run"]
+    assert record["verdict"] == "failed" and "Release the lock: the lock local (content) with token 1 was lost" in record["reason"], record
 
 
 def test_without_a_store_there_is_a_warning_or_an_error(fleet: Fleet) -> None:
