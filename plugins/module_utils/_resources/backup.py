@@ -61,7 +61,8 @@ class Backup:
         return found if found and time.time() - found.started / 1000 < self.max_age else None
 
     def prepare(self) -> None:
-        """Choose the nodes, and refuse where a backup would be no whole one or would do harm."""
+        """Choose the nodes, and refuse where a backup would be no whole one or would do harm, or could not be kept."""
+        self.store.entries(f"{_manifest.folder(self.catalogue.cluster)}/holds")   # a store that can't be read is told before anything else
         self.plan = self.sources.plan()
         views = list(self.sources.views.values())
         told = _backup_plan.head_room(views, self.plan, self.params["parallel"])
@@ -166,9 +167,12 @@ class Backup:
         one = Set(manifest["id"], manifest)
         progress.step(sum(entry["bytes"] for entry in manifest["shards"]), None, "verifying")
         try:
-            level = verification.verify(self.catalogue, one, "checksums")
+            with self.held.kept() as self.catalogue.still:
+                level = verification.verify(self.catalogue, one, "checksums")
+            self.held.look()
         except CachingError as error:
-            told = f"the backup {one.id} was written, but does not verify: {error.message}. It counts for nothing; run it again"
+            why = "was not verified" if error.results.get("lost") else "does not verify"
+            told = f"the backup {one.id} was written, but {why}: {error.message}. It counts for nothing; run it again"
             raise CachingError(told, changed=True, backup=result(manifest, False)) from None
         record = _manifest.verification(document, level, int(time.time() * 1000))
         name = f"{_manifest.folder(self.catalogue.cluster, one.id)}/{_manifest.VERIFIED}"

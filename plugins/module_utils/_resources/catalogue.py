@@ -55,6 +55,7 @@ class Catalogue:
         self.key = key or None
         self.identities = identities(decrypt_with)
         self.now: t.Callable[[], float] = time.time
+        self.still: t.Callable[[], None] = lambda: None   # called while objects are read; it may raise
 
     # ---- reading
 
@@ -129,6 +130,7 @@ class Catalogue:
         sha256, size = hashlib.sha256(), 0
         with self.store.read(name) as reader:
             for piece in reader:
+                self.still()
                 sha256.update(piece)
                 size += len(piece)
                 yield piece

@@ -9,7 +9,9 @@ only who wrote the highest record has it. The number of the record by which a lo
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import threading
 import time
 import typing as t
 
@@ -149,6 +151,40 @@ class Held:
             if error.results.get("lost") or now > self._until - self._ttl / 3:
                 raise
             self._next = now + self._ttl / 10
+
+    @contextlib.contextmanager
+    def kept(self) -> t.Iterator[t.Callable[[], None]]:
+        """Renewed by a thread while the ``with`` lasts, however long a step in it takes.
+
+        What it gives is called again and again inside, from any thread: it raises once the lock is lost. So does the end.
+        """
+        self.keep()
+        ended, failed = threading.Event(), list[CachingError]()
+
+        def still() -> None:
+            if failed:
+                raise CachingError(failed[0].message, **failed[0].results)
+
+        def renew() -> None:
+            while not ended.wait(self._ttl / 20):
+                try:
+                    self.keep()
+                except CachingError as error:
+                    lost = error.results.get("lost")
+                    told = error.message if lost else f"the lock could not be renewed in time: {error.message}"
+                    failed.append(CachingError(told, **{**error.results, "lost": True}))
+                    return
+
+        thread = threading.Thread(target=renew, daemon=True)
+        if self._lock is not None:
+            thread.start()
+        try:
+            yield still
+        finally:
+            ended.set()
+            if self._lock is not None:
+                thread.join()
+        still()
 
 
 class Job:

@@ -83,7 +83,8 @@ class Restore:
         self.present = restore_checks.Present(self.cluster) if self.before and not blocking and not params["flush"] else None
         self._versions()
         if not self.problems:
-            self._examine(self.backup)
+            with self.held.kept() as still:
+                self._examine(self.backup, still)
             self._versions()
             self._memory()
             self.problems += restore_checks.lacks_rights(self.cluster, self.primaries, self.params["flush"], self.seen.first, bool(self.seen.functions))
@@ -113,14 +114,15 @@ class Restore:
         for flavour, version in sorted(self.seen.versions or self.backup.versions):
             self.problems += [text for text in restore_checks.refusal(flavour, version, infos) if text not in self.problems]
 
-    def _examine(self, backup: Backup) -> None:
-        """Read all of the backup, as the restore will: digests, decryption, structure; and count what it would do."""
+    def _examine(self, backup: Backup, still: t.Callable[[], None]) -> None:
+        """Read all of the backup, as the restore will: digests, decryption, structure; and count what it would do. ``still`` ends it."""
         matches, present, seen = Matcher(self.params["patterns"]).match, self.present, self.seen
         functions: set[bytes] = set()
         for source in backup.sources:
             with source.open() as read:
                 reader = _rdb.Reader(read)
                 for batch in reader.batches():
+                    still()
                     seen.all += len(batch)
                     chosen = [row for row in batch if matches(row[1])] if matches else batch
                     seen.matching += len(chosen)
@@ -173,7 +175,8 @@ class Restore:
             way_back = f"its way back is {safety}" if safety else "it had no safety backup"
             self.warn(f"this goes on with the restore of {self.backup.id} that was begun {self.record.age / 60:.0f} minutes ago and not finished; {way_back}")
         if resumed and safety:
-            verified(self.store, params, safety)
+            with self.held.kept():
+                verified(self.store, params, safety)
         if self._needs_safety and (not resumed or self.record.age > RECENT):
             safety = self.take()
         self.record.start(self.backup.id, safety)
@@ -201,7 +204,8 @@ class Restore:
         told |= {"restored": restored, "expired": done.expired, "skipped_count": done.skipped, "passes": done.passes, "functions": done.functions}
         self.record.finish({"backup": self.backup.id, "safety_backup": safety, **restored})
         try:
-            problems = self._after(done, evicted)
+            with self.held.kept():
+                problems = self._after(done, evicted)
         except CachingError as error:
             raise CachingError(f"the keys were written, but can't be looked at: {error.message}", changed=True, plan=self.plan, **told) from None
         if problems:

@@ -68,6 +68,8 @@ def data(fleet) -> Iterator[int]:
 @pytest.mark.operation("S104", "S105", "S106", "S107", "S108", "S109", "S114")
 @pytest.mark.hazard("H31", "H32", "H33", "H35")
 def test_a_backup_is_taken_once(options, data) -> None:
+    nowhere = run("redis_backup", options, check=True, store_url="s3://no-such-bucket/x" if options.get("store_endpoint_url") else "file:///no/such/folder")
+    assert nowhere["failed"] and "no" in nowhere["msg"], nowhere
     predicted = accepted(run("redis_backup", options, check=True))
     assert predicted["changed"] is True and {row["role"] for row in predicted["backup"]["plan"]} == {"replica"} and len(predicted["backup"]["plan"]) == 3
     writes = {record["path"] for record in options["s3"].records()} - {"GetObject", "HeadObject", "ListObjects", "ListMultipartUploads", "ListParts"}

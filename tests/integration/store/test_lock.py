@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
-from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Lock
+from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Held, Lock
 from ansible_collections.exalt.caching.plugins.module_utils._store import Store, open_store
 
 from tests.faults.locks import race
@@ -79,3 +79,26 @@ def test_a_killed_holder_keeps_the_lock_until_it_expires(quiet: dict[str, t.Any]
     other, waited = taken(store, "the next run")
     assert other > token and waited >= TTL - 1
     process.stop(run)
+
+
+@pytest.mark.hazard("H07")
+def test_it_is_kept_while_one_long_step_lasts_and_lost_once(quiet: dict[str, t.Any]) -> None:
+    """Reading a large backup takes longer than the lock's time; nothing in that step renews it by itself."""
+    store = open_store(quiet)
+    lock = Lock(store, "trial", "topology")
+    token = lock.take("the long run", TTL, 0).token
+    held = Held(store, {"name": "trial", "scope": "topology", "token": token, "ttl": f"PT{TTL}S"})
+    with pytest.raises(CachingError, match=f"with token {token} was lost: it is held by the next run"), held.kept() as still:
+        time.sleep(3 * TTL + 2.5)
+        still()
+        with pytest.raises(CachingError, match="is held by the long run"):
+            taken(store, "hasty", 0)
+        lock.release(token)
+        other, _waited = taken(store, "the next run")
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            still()
+            time.sleep(0.02)
+    assert time.monotonic() < end and lock.mine(other).owner == "the next run"
+    with Held(store, None).kept() as still:   # without a lock nothing is looked at
+        still()
