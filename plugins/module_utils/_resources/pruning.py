@@ -45,11 +45,20 @@ class Pruning:
         self.release = [name for name in self.release if name in held]
         for one in self.sets:
             one.held = (one.held or one.id in self.hold) and one.id not in self.release
-        safe = self._safe()
-        rows = [Candidate(one.id, one.kind, one.started, one.held, one.problem) for one in self.sets]
-        self.reasons = decide(rows, self.policy, safe, int(self.catalogue.now() * 1000))
+        self._decide(self._safe())
         self.removed = [one.id for one in self.sets if not self.reasons[one.id]]
         self.leftovers = backup_life.leftovers(self.catalogue)
+
+    def _decide(self, safe: t.Mapping[str, str]) -> None:
+        """What was never verified is read whole before it fills a place that a good one could have."""
+        now = int(self.catalogue.now() * 1000)
+        while True:
+            rows = [Candidate(one.id, one.kind, one.started, one.held, one.problem) for one in self.sets]
+            self.reasons = decide(rows, self.policy, safe, now)
+            doubtful = [one for one in self.sets if self.reasons[one.id] and not one.problem and one.verified is None]
+            if not doubtful:
+                return
+            verification.survey(self.catalogue, doubtful, "checksums")
 
     def _safe(self) -> dict[str, str]:
         """The newest regular ones that verify now, as many as have to stay. What does not verify is told, and counts for nothing."""

@@ -144,6 +144,21 @@ def test_pruning_removes_what_it_said_and_uploads_that_nobody_finished(options, 
     assert last["removed"] == [ids[0]] and last["kept"] == [ids[2]] and not store.entries("backups/local/holds")
 
 
+@pytest.mark.hazard("H36")
+def test_what_was_never_verified_fills_no_place_of_a_good_one(options, data) -> None:
+    ids = [accepted(run("redis_backup", options, verify=False))["backup"]["id"] for _number in range(3)]
+    store = open_store(options["direct"])
+    name = next(entry.name for entry in store.entries(f"backups/local/{ids[1]}") if ".rdb" in entry.name)
+    content = store.get(name)
+    assert content is not None
+    store.delete(name)
+    store.put(name, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    for check in (True, False):
+        done = accepted(run("redis_backup_prune", options, keep_last=2, check=check))
+        assert done["removed"] == [] and "keep_last (2 of 2)" in done["reasons"][ids[0]], done
+        assert done["reasons"][ids[1]].startswith("a problem: ") and done["problems"][0].startswith(ids[1])
+
+
 @pytest.mark.parametrize(("module", "more", "told"), [
     ("redis_backup", {"cluster": "a/b"}, "cluster: 'a/b' must be letters"),
     ("redis_backup", {"encrypt_to": ["age1nonsense"]}, "encrypt_to: 'age1nonsense' is no recipient"),
