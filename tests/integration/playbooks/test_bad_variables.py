@@ -24,6 +24,7 @@ SITE: dict[str, tuple[dict[str, t.Any], str]] = {
     "regions-broken-yaml": ({"caching_regions": "[{name: a"}, "resolving value for 'regions'"),
     "regions-nameless": ({"caching_regions": [{"max_size": 5}]}, "missing required arguments: name found in regions"),
     "regions-duration": ({"caching_regions": [{"name": "a", "default_ttl": "2 hours"}]}, "default_ttl of a: '2 hours' is not a duration"),
+    "mistyped": ({"caching_regoins": []}, "caching_regoins is not a variable of exalt.caching; did you mean caching_regions?"),
     "platform": ({"caching_platform": "mainframe"}, "caching_platform"),
     "no-tokens": ({f"caching_{role}_token": "" for role in ("api", "admin", "monitor")}, "no token was sent: give api_token"),
     "no-url": ({"caching_service_url": "", "caching_instances": []}, "service_url: give the URL of the service"),
