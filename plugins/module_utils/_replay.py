@@ -193,5 +193,11 @@ class Replay:
 
     def expired(self) -> int:
         """Keys of this pass whose time was over at the last full second, whether they were sent or not."""
-        second = int(time.time() + self._ahead)
-        return self.gone + sum(number for when, number in self._soon.items() if when < second)
+        return self.gone + self._over(int(time.time() + self._ahead))
+
+    def passing(self) -> int:
+        """Keys that were sent and whose time may have been over when they arrived."""
+        return self._over(int(time.time() + self._ahead) + 1)
+
+    def _over(self, second: int) -> int:
+        return sum(number for when, number in self._soon.items() if when < second)

@@ -66,6 +66,11 @@ class Run:
         return open_store(self.params)
 
     @property
+    def lock(self) -> dict[str, t.Any] | None:
+        """The lock of the operation that is to be kept; in check mode nothing is written, that neither."""
+        return None if self.check_mode else self.params.get("lock")
+
+    @property
     def requests(self) -> Results:
         """How many requests were sent; also where none was."""
         if self._service:

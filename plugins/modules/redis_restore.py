@@ -18,7 +18,8 @@ description:
     shards does not matter, slots may move and nodes may fail over meanwhile. What a primary that was lost had not passed on
     is sent again.
   - A restore that was cut off is finished by running it again with the same options within a day. It takes the same backup,
-    and its way back is the safety backup of the first run.
+    and its way back is the safety backup of the first run. Where that backup is gone meanwhile, a run with O(flush) begins anew, and
+    any other says how to go on.
   - While the service goes on writing, its keys and those of the backup mix. Bring it into local-cache mode before, and clear
     its own caches after (the role recovery does).
   - Operations S116, S118, S122 and S124 of the operations guide.
@@ -53,19 +54,19 @@ options:
     choices: [replay, file]
     default: replay
   patterns:
-    description: Only keys that match one of these, as C(KEYS) would match them. Functions are left out then. Empty takes all.
+    description: Only keys that match one of these, as C(KEYS) would match them. Functions are left out then. Empty takes all. Not with O(mode=file).
     type: list
     elements: str
     default: []
   on_conflict:
     description:
       - What happens with keys that are at the target already. With V(fail) nothing is written where there is one.
-      - V(skip) leaves them as they are. V(replace) replaces them, and needs O(confirm).
+      - V(skip) leaves them as they are. V(replace) replaces them, and needs O(confirm). Not with O(mode=file).
     type: str
     choices: [fail, skip, replace]
     default: fail
   flush:
-    description: Empty the target first, functions too. What is written meanwhile by others is replaced. Needs O(confirm).
+    description: Empty the target first, functions too. What is written meanwhile by others is replaced. Needs O(confirm). Not with O(mode=file).
     type: bool
     default: false
   confirm:
@@ -86,6 +87,22 @@ options:
   path:
     description: Where O(mode=file) puts the RDB.
     type: path
+  scratch:
+    description:
+      - Into a server of its own, which this module starts on the host where it runs and ends afterwards. It proves that the backup can
+        be restored. Nobody else writes to that server, so nothing may differ, and keys that expire meanwhile are counted.
+      - It listens on the loopback address with a password of its own. What a run that was killed has left is removed by the next one of
+        the same user.
+      - Check mode starts no server. It tells which backup it is, and checks the program and the identities.
+    type: dict
+    suboptions:
+      server:
+        description: The server program; by default V(valkey-server) or V(redis-server) on C(PATH).
+        type: path
+      port:
+        description: Its port. Zero is any that is free.
+        type: int
+        default: 0
   lock:
     description:
       - The lock that the operation holds, as M(exalt.caching.operation_lock) took it in the same store. It is looked at before
@@ -184,7 +201,11 @@ plan:
     seconds: {description: How long it takes by earlier restores; null where there was none., type: float}
     rate_known_from: {description: What that estimate rests on., type: str}
     at_target: {description: Keys that are at the target., type: int}
-    present: {description: Keys of the backup that are at the target., type: int}
+    present: {description: Keys of the backup that are at the target; null where they were not looked for., type: int}
+    skipped_count: {description: Keys that would be left as they are (O(on_conflict=skip)); null where they were not looked for., type: int}
+    expired: {description: Keys of the backup whose time is over; null where it was not read., type: int}
+    encrypted: {description: Whether the backup is encrypted (O(scratch) only)., type: bool}
+    stored_bytes: {description: Bytes that it takes in the store (O(scratch) only)., type: int}
     lost: {description: Keys of the target that are lost., type: int}
     resumes: {description: Whether it goes on with a restore that was cut off., type: bool}
     safety_backup: {description: 'Its id, V(taken first), or null.', type: str}
@@ -238,7 +259,13 @@ from ansible_collections.exalt.caching.plugins.module_utils._run import main as 
 
 
 def work(run):
-    params = run.params = {**run.params, "wait_timeout": float(parse(run.params["wait_timeout"], "wait_timeout"))}
+    params = run.params = {**run.params, "lock": run.lock, "wait_timeout": float(parse(run.params["wait_timeout"], "wait_timeout"))}
+    if params["scratch"] is not None:
+        from ansible_collections.exalt.caching.plugins.module_utils._resources import scratch_restore
+
+        job = scratch_restore.Scratch(params, run.store, run.warn, run.command)
+        job.prepare()
+        return apply(run, True, {"plan": job.plan, "diff": job.diff, "verified": False}, job.act)
     if params["mode"] == "file":
         from ansible_collections.exalt.caching.plugins.module_utils._resources import restore_file
 
@@ -271,6 +298,7 @@ def main():
         encrypt_to={"type": "list", "elements": "str", "default": []},
         slots={"type": "str"},
         path={"type": "path"},
+        scratch={"type": "dict", "options": {"server": {"type": "path"}, "port": {"type": "int", "default": 0}}},
         lock=LOCK,
         progress_path={"type": "path"},
         wait_timeout={"type": "str", "default": "PT60S"},

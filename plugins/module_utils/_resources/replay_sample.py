@@ -67,7 +67,8 @@ class Sample:
         for key, (payload, when) in found.items():
             kept, name = self.kept[key], repr(key.decode("utf-8", "backslashreplace"))
             if payload is None:
-                missing.append(name)
+                if kept.when is None or kept.when > time.time() * 1000:
+                    missing.append(name)
                 continue
             same_form = payload[0] == kept.kind
             compared += same_form

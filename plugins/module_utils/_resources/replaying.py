@@ -29,7 +29,10 @@ class Source(t.NamedTuple):
 
 
 class Outcome(t.NamedTuple):
-    """What a replay did. ``key_count`` keys are there now; ``expired`` ones had their time over; ``left_out``: by the patterns."""
+    """What a replay did. ``key_count`` keys are there now; ``expired`` ones had their time over; ``left_out``: by the patterns.
+
+    Of those that were ``sent``, ``passing`` ones may have had their time over when they arrived.
+    """
 
     key_count: int
     bytes: int
@@ -41,6 +44,8 @@ class Outcome(t.NamedTuple):
     resent: int
     passes: int
     not_durable: list[str]
+    sent: int
+    passing: int
     sample: replay_sample.Sample
 
 
@@ -88,11 +93,11 @@ def replay(cluster: Redis, sources: t.Sequence[Source], job: Job, step: t.Callab
             told.append(again)
             _pass(again, sources, job, None)
             left = owners.durable(job.patience)
-        expired = first.expired()
+        expired, passing = first.expired(), first.passing()
         return Outcome(
             key_count=first.sent + first.gone - first.skipped - expired, bytes=first.bytes, seconds=time.monotonic() - began, expired=expired,
             skipped=first.skipped, left_out=first.left_out, functions=functions, resent=owners.resent, passes=len(told), not_durable=left,
-            sample=sample,
+            sent=first.sent - first.skipped, passing=passing, sample=sample,
         )
     except OSError as error:
         raise CachingError(f"the replay was cut off: {error}") from None

@@ -9,11 +9,13 @@ takes keys that are there as its own, and its way back is the safety backup of t
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from .. import _manifest, _rdb, _topology
 from .._cluster_health import View
 from .._errors import CachingError
+from .._pack import recipients
 from .._progress import Progress
 from .._redis import ERRORS, Redis
 from .._replay import Matcher
@@ -39,7 +41,8 @@ class Seen:
     """What was read of a backup on the way: all of it was opened, decrypted, and parsed to its end."""
 
     def __init__(self) -> None:
-        self.all = self.matching = self.bytes = self.functions = 0
+        self.all = self.matching = self.bytes = self.functions = self.expired = 0
+        self.whole = False
         self.first: bytes | None = None   # a key that will be written
         self.used: list[int] = []
         self.versions: set[tuple[str, int]] = set()
@@ -51,6 +54,7 @@ class Restore:
     def __init__(self, params: t.Mapping[str, t.Any], cluster: Redis, store: Store, warn: t.Callable[[str], None], take: Take) -> None:
         self.params, self.cluster, self.store, self.warn, self.take = params, cluster, store, warn, take
         self.held = Held(store, params.get("lock"))
+        self.scratch = params.get("scratch") is not None   # nobody else writes to the target, and it is thrown away
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.seen = Seen()
@@ -66,19 +70,23 @@ class Restore:
         if (params["flush"] or params["on_conflict"] == "replace") and params["confirm"] != params["cluster"]:
             what = "flush" if params["flush"] else "on_conflict replace"
             raise CachingError(f"confirm: {what} destroys data of {params['cluster']}; say so with confirm: {params['cluster']}")
+        recipients(params["encrypt_to"] or [])   # of the safety backup: said now, not when it is taken
+        self.held.look()
         self.views = self._looked()
         self.record = Record(self.store, params, {node.id for view in self.views for node in view.nodes}, self.warn)
+        self.backup = self._chosen()
         resumed = self.record.started
-        self.backup = choose(self.store, params, str(resumed["backup"]) if resumed else params["id"])
         if self.backup.signature != "good":
             told = "it is not signed" if self.backup.signature == "none" else "no signing_key is given"
             self.notes.append(f"nobody has checked who wrote the backup {self.backup.id}: {told}")
         blocking, notes = restore_checks.unfit(self.views)
         self.problems += blocking
-        self.notes += notes
+        self.notes += notes if not self.scratch else []
         self.primaries = _primaries(self.views)
         sizes = {address: self._size(address) for address in self.primaries} if not blocking else {}
         self.before = sum(sizes.values())
+        if self.scratch and self.before:
+            self.problems.append(f"the scratch server holds {self.before} keys already")
         self.libraries = restore_checks.libraries(self.cluster, self.primaries) if self.params["flush"] and not blocking else 0
         self.present = restore_checks.Present(self.cluster) if self.before and not blocking and not params["flush"] else None
         self._versions()
@@ -93,10 +101,33 @@ class Restore:
         if self.present and self.present.number and params["on_conflict"] == "fail" and not resumed:
             some = ", ".join(self.present.names)
             self.problems.append(f"{self.present.number} keys of the backup are at the target already ({some} …): on_conflict skip or replace, or flush")
+        if self.backup.encrypted and self._needs_safety and not params["encrypt_to"]:
+            self.notes.append(f"the backup {self.backup.id} is encrypted, and the safety backup of the target is not: give encrypt_to")
         self._plan(sizes)
         if self.problems:
             raise CachingError(f"nothing was written: {'; '.join(self.problems)}", plan=self.plan, problems=self.problems)
         self._tell(self.notes)
+
+    def _chosen(self) -> Backup:
+        """The backup that is asked for, or the one that an unfinished run began with, unless that is gone."""
+        begun = self.record.started
+        if begun is None:
+            return choose(self.store, self.params, self.params["id"])
+        identifier, minutes = str(begun["backup"]), f"{self.record.age / 60:.0f} minutes ago"
+        gone = self.store.get(f"{_manifest.folder(self.params['cluster'], identifier)}/{_manifest.MANIFEST}") is None
+        if not gone or self.params["id"] == identifier:
+            return choose(self.store, self.params, identifier)
+        way_back = f"the target as it was before is {begun['safety_backup']}" if begun.get("safety_backup") else "it had no safety backup"
+        told = f"the restore of {identifier} that was begun {minutes} and not finished can't go on, as that backup is gone from the store; {way_back}"
+        if not self.params["flush"]:
+            raise CachingError(
+                f"{told}. Its keys may be at the target: nothing was written by this run. To go on at once with another backup, name it as id "
+                "(redis_backup_info lists them), with on_conflict or flush as you want it"
+            )
+        found = choose(self.store, self.params, self.params["id"])
+        self.warn(f"{told}. This is a new restore, of {found.id}, which empties the target first")
+        self.record.supersede()
+        return found
 
     def _tell(self, notes: t.Sequence[str]) -> None:
         """One warning, however many nodes it is about."""
@@ -128,13 +159,16 @@ class Restore:
                     seen.matching += len(chosen)
                     seen.first = seen.first or (bytes(chosen[0][1]) if chosen else None)
                     seen.bytes += sum(len(row[5]) for row in chosen)
+                    now = int(time.time() * 1000)
+                    live = [row[1] for row in chosen if row[2] is None or row[2] > now]
+                    seen.expired += len(chosen) - len(live)
                     if present:
-                        present.look([row[1] for row in chosen])
+                        present.look(live)
             functions.update(reader.functions)
             seen.versions.add((reader.flavour, reader.version))
             used = reader.aux.get("used-mem", "")
             seen.used.append(int(used) if used.isdigit() else 0)
-        seen.functions = 0 if matches else len(functions)
+        seen.functions, seen.whole = 0 if matches else len(functions), True
         if backup.key_count is not None and backup.key_count != seen.all:
             self.problems.append(f"the backup says that it has {backup.key_count} keys, and {seen.all} are in it")
 
@@ -145,13 +179,15 @@ class Restore:
         again = self.params["flush"] or self.record.started is not None  # what an earlier run wrote is not needed twice
         problems, notes = restore_checks.lacks_memory(needed, nodes, again)
         self.problems += problems
-        self.notes += notes
+        self.notes += notes if not self.scratch else []
 
     def _plan(self, sizes: t.Mapping[str, int]) -> None:
         params, seen = self.params, self.seen
         rate = self.record.rate()
-        here = self.present.number if self.present else 0
+        # What is emptied is not looked through, and where a check was not green before that, nothing was.
+        here = None if not seen.whole or params["flush"] and self.before else self.present.number if self.present else 0
         lost = self.before if params["flush"] else here if params["on_conflict"] == "replace" else 0
+        skipped = here if params["on_conflict"] == "skip" and not params["flush"] else 0
         started = self.record.started
         safety = (started or {}).get("safety_backup") if started else "taken first" if self._needs_safety else None
         self.plan = {
@@ -159,9 +195,10 @@ class Restore:
             "functions": seen.functions, "patterns": list(params["patterns"]), "sources": [source.name for source in self.backup.sources],
             "into": [{"node": address, "key_count": sizes.get(address), "share": round(part, 4)} for address, (part, _v) in self.primaries.items()],
             "seconds": max(0.1, round(seen.matching / rate, 1)) if rate else None, "rate_known_from": "earlier restores" if rate else "nothing yet",
-            "at_target": self.before, "present": here, "lost": lost, "resumes": started is not None, "safety_backup": safety,
+            "at_target": self.before, "present": here, "skipped_count": skipped, "expired": seen.expired if seen.whole else None, "lost": lost,
+            "resumes": started is not None, "safety_backup": safety,
         }
-        new = seen.matching - (here if params["on_conflict"] == "skip" else 0)
+        new = seen.matching - seen.expired - (skipped or 0)
         self.diff = {"before": {"key_count": self.before}, "after": {"backup": self.backup.id, "restored": new, "lost": lost}}
 
     # ---- the work
@@ -182,7 +219,7 @@ class Restore:
         self.record.start(self.backup.id, safety)
         told: Results = {"safety_backup": safety, "verified": False}
         progress = Progress(params["progress_path"], f"restore {self.backup.id}", self.warn)
-        evicted = self._evicted()
+        began = {name: self._sum(name) for name in ("evicted_keys", "expired_keys")}
         try:
             self.held.look()
             if params["flush"]:
@@ -205,7 +242,7 @@ class Restore:
         self.record.finish({"backup": self.backup.id, "safety_backup": safety, **restored})
         try:
             with self.held.kept():
-                problems = self._after(done, evicted)
+                problems = self._after(done, began)
         except CachingError as error:
             raise CachingError(f"the keys were written, but can't be looked at: {error.message}", changed=True, plan=self.plan, **told) from None
         if problems:
@@ -223,6 +260,7 @@ class Restore:
     def _flush(self) -> None:
         """Empty every primary, and pass that on to a replica: one that takes over later must not bring old keys back."""
         def emptied() -> tuple[bool, str]:
+            self.held.keep()
             for address, (_share, view) in _primaries(self._looked()).items():
                 try:
                     client = self._client(address)
@@ -246,16 +284,18 @@ class Restore:
         nodes.look()
         return nodes.views
 
-    def _evicted(self) -> int:
-        return sum(_topology.number(view.info, "evicted_keys") or 0 for view in self.views)
+    def _sum(self, name: str) -> int:
+        return sum(_topology.number(view.info, name) or 0 for view in self.views)
 
-    def _after(self, done: replaying.Outcome, evicted: int) -> list[str]:
+    def _after(self, done: replaying.Outcome, began: t.Mapping[str, int]) -> list[str]:
         """Slots, counts, evictions, and a sample of the keys."""
         notes: list[str] = []
 
         def settled() -> tuple[bool, str]:
             self.views = self._looked()
             problems, notes[:] = restore_checks.unfit(self.views)
+            if self.scratch:
+                notes.clear()
             return not problems, "; ".join(problems)
 
         try:
@@ -263,21 +303,27 @@ class Restore:
         except CachingError as error:
             return [error.message]
         problems: list[str] = []
-        gone = self._evicted() - evicted
+        gone = self._sum("evicted_keys") - began["evicted_keys"]
         if gone > 0:
             problems.append(f"{gone} keys were evicted on the way")
         self.primaries = _primaries(self.views)
+        over = self._sum("expired_keys") - began["expired_keys"]
         there = sum(self._size(address) for address in self.primaries)
-        if there < done.key_count * (1 - _TOLERATED):
+        if self.scratch:
+            self.views = self._looked()   # what expired while the keys were counted
+            most = self._sum("expired_keys") - began["expired_keys"]
+            if there + most < done.sent - done.passing or there + over > done.sent:
+                problems.append(f"{there} keys are at the scratch server and {most} expired there, and {done.sent} were written")
+        elif there < done.key_count * (1 - _TOLERATED):
             problems.append(f"{there} keys are at the target, less than the {done.key_count} that were written")
         skipped = self.params["on_conflict"] == "skip" and done.skipped
         found = done.sample.compare(self.cluster, Matcher(self.params["patterns"]).match)
         bad = found.missing + ([] if skipped else found.different)
-        if bad and len(bad) > _TOLERATED * found.looked_at:
+        if bad and len(bad) > (0 if self.scratch else _TOLERATED) * found.looked_at:
             problems.append(f"{len(bad)} of {found.looked_at} keys that were looked at are not as in the backup ({', '.join(bad[:3])})")
         elif bad:
             notes.append(f"{len(bad)} of {found.looked_at} keys that were looked at have changed since ({', '.join(bad[:3])})")
-        notes += [f"{address} has not passed everything on to a replica yet" for address in done.not_durable]
+        notes += [f"{address} has not passed everything on to a replica yet" for address in done.not_durable if not self.scratch]
         self._tell([note for note in notes if note not in self.notes])
         return problems
 

@@ -36,19 +36,26 @@ class Record:
         request = {name: params.get(name) for name in _REQUEST}
         self._folder = f"{self._all}/{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]}"
         self._request = request
+        self._superseded = 0
         self.number, self.started = self._open()
 
     def _open(self) -> tuple[int, dict[str, t.Any] | None]:
         """The number of the run that is not finished and what it started with, or the next number and nothing."""
         entries = {tuple(entry.name.split("/")[-2:]): entry for entry in self._store.entries(self._folder)}
         numbers = [int(number) for number, name in entries if name == "started" and number.isdigit()]
+        self._next = max(numbers, default=0) + 1
         for number in sorted(numbers, reverse=True):
             if (str(number), "finished") not in entries and entries[str(number), "started"].age < LEASE:
                 started = self._started(f"{self._folder}/{number}/started")
                 self.age = entries[str(number), "started"].age
                 if self._nodes & set(started.get("nodes") or []):
                     return number, started
-        return max(numbers, default=0) + 1, None
+        return self._next, None
+
+    def supersede(self) -> None:
+        """The unfinished run can't go on: a new one begins, and when that starts, the old one is closed."""
+        self._superseded, self.started, self.age = self.number, None, 0.0
+        self.number = self._next
 
     def start(self, backup: str, safety: str | None) -> None:
         """Before the first write."""
@@ -56,6 +63,8 @@ class Record:
             self.started = {"request": self._request, "backup": backup, "safety_backup": safety, "nodes": sorted(self._nodes)}
             if not self._store.put_if_absent(f"{self._folder}/{self.number}/started", _manifest.signed("restore", self.started, self._key)):
                 raise CachingError("another run of the same restore has begun; nothing was written by this one")
+            if self._superseded:
+                self._store.put_if_absent(f"{self._folder}/{self._superseded}/finished", json.dumps({"superseded_by": self.number}).encode())
 
     def finish(self, result: dict[str, t.Any]) -> None:
         self._store.put_if_absent(f"{self._folder}/{self.number}/finished", json.dumps(result).encode())

@@ -9,7 +9,7 @@ import contextlib
 import typing as t
 
 from .. import _manifest, _rdb
-from .._errors import CachingError
+from .._errors import CachingError, one_line
 from .._progress import Progress
 from .._redis import Redis
 from .._store import Store
@@ -28,6 +28,8 @@ class Backup(t.NamedTuple):
     versions: set[tuple[str, int]]
     sources: list[Source]
     signature: str
+    stored_bytes: int
+    encrypted: bool
 
 
 def choose(store: Store, params: t.Mapping[str, t.Any], wanted: str) -> Backup:
@@ -42,14 +44,33 @@ def choose(store: Store, params: t.Mapping[str, t.Any], wanted: str) -> Backup:
             raise
         bad = [f"{one.id}: {one.problem}" for one in catalogue.sets() if one.problem]
         raise CachingError(error.message + (f" ({'; '.join(bad[:3])})" if bad else "")) from None
-    if found.manifest["encryption"] and not catalogue.identities:
-        raise CachingError(f"identities: the backup {found.id} is encrypted; give an age identity that can decrypt it")
     shards = sorted(found.manifest["shards"], key=lambda shard: t.cast("list[list[int]]", shard["slots"]))
+    if found.manifest["encryption"]:
+        _unlocked(catalogue, found, shards[0])
     return Backup(
         found.id, _manifest.iso(found.started), sum(shard["key_count"] for shard in shards),
         {(shard["server"]["flavour"], shard["rdb_version"]) for shard in shards},
         [_source(catalogue, found, shard) for shard in shards], found.signature,
+        sum(shard["stored_bytes"] for shard in shards), bool(found.manifest["encryption"]),
     )
+
+
+def _unlocked(catalogue: Catalogue, found: Set, shard: _manifest.Content) -> None:
+    """Whether an identity fits, by the begin of one shard, before anything else is done."""
+    to = [one_line(one, 80) for one in found.manifest.get("recipients") or []]
+    whose = f" to {', '.join(to[:3])}{' and others' if len(to) > 3 else ''}" if to else ""
+    told = f"the backup {found.id} is encrypted{whose}"
+    if not catalogue.identities:
+        raise CachingError(f"identities: {told}; give an identity that can decrypt it (caching_identities)")
+    pieces = catalogue.shard(found, shard)
+    try:
+        next(pieces, b"")
+    except CachingError as error:
+        if error.message.startswith("identities: "):
+            raise CachingError(f"identities: {told}, and none of the {len(catalogue.identities)} that are given can decrypt it (caching_identities)") from None
+        raise CachingError(f"the shard {_manifest.ranges(shard['slots'])} of the backup {found.id}: {error.message}") from None
+    finally:
+        t.cast("t.Generator[bytes]", pieces).close()
 
 
 def _source(catalogue: Catalogue, found: Set, shard: _manifest.Content) -> Source:
