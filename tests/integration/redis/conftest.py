@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.exalt.caching.plugins.module_utils._redis import Redis
+from ansible_collections.exalt.caching.plugins.module_utils._resources.restore import Restore
+from ansible_collections.exalt.caching.plugins.module_utils._store import Store, open_store
 
 from tests.harness import datasets, sets
 from tests.harness.modules import ModuleResult, run_module
@@ -70,3 +73,11 @@ def stage(clusters: tuple[Scratch, Scratch], tmp_path: Path) -> Iterator[Stage]:
     (tmp_path / "store").mkdir()
     yield Stage(source, target, tmp_path / "store")
     shutil.rmtree(tmp_path / "store")
+
+
+def job(stage: Stage, told: list[str] | None = None, store: Store | None = None, target: Scratch | None = None, **options: t.Any) -> Restore:
+    """A restore in this process, for tests that do something in the middle of it."""
+    given = {"id": "newest", "identities": None, "mode": "replay", "patterns": [], "on_conflict": "fail", "flush": False, "confirm": None, "scratch": None,
+             "safety_backup": False, "encrypt_to": [], "lock": None, "progress_path": None, **stage.args(), **(target or stage.target).args, **options}
+    warn = (told if told is not None else list[str]()).append
+    return Restore(given, Redis(given), store or open_store(given), warn, lambda: "")

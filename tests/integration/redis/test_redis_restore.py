@@ -8,18 +8,39 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import time
 import typing as t
 
 import pyrage
 import pytest
+from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
+from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Lock
+from ansible_collections.exalt.caching.plugins.module_utils._store import open_store
 
-from tests.harness import datasets, sets
+from tests.harness import datasets, process, sets
 from tests.harness.modules import run_module
 from tests.harness.redis_proxy import RedisProxies
-from tests.harness.scratch import Scratch
+from tests.harness.scratch import Scratch, server
 from tests.harness.sequence import accepted
-from tests.integration.redis.conftest import KEY, Stage
+from tests.integration.redis.conftest import KEY, Stage, job
+
+
+# A restore of a file that dies when the file is written, and not in its place yet
+KILLED = """
+import json, os, signal, sys
+from ansible_collections.exalt.caching.plugins.module_utils._resources import restore_file
+from ansible_collections.exalt.caching.plugins.module_utils._store import open_store
+given = json.load(sys.stdin)
+dying = restore_file.File(given, open_store(given), print)
+dying.prepare()
+read = dying._read
+dying._read = lambda into: (read(into), into.flush(), os.kill(os.getpid(), signal.SIGKILL))
+dying.act()
+"""
 
 
 def same(stage: Stage) -> int:
@@ -37,6 +58,7 @@ def test_the_plan_is_told_and_nothing_is_written(stage: Stage) -> None:
     assert plan["changed"] is True and stage.writes() == before and stage.listing() == listing and stage.target.sizes() == 0
     keys = len(datasets.facts(stage.source))
     told = plan["plan"]
+    assert told["present"] == told["skipped_count"] == told["expired"] == 0
     assert (told["backup"], told["key_count"], told["lost"], told["at_target"], told["resumes"]) == (backup, keys, 0, 0, False)
     assert sorted(row["node"] for row in told["into"]) == sorted(node.address for node in stage.target.primaries())
     assert len(told["sources"]) == 3 and told["seconds"] is None and told["safety_backup"] is None
@@ -87,6 +109,83 @@ def test_a_restore_keeps_the_lock_of_its_operation(stage: Stage) -> None:
     done = accepted(stage.restore(lock={"name": "demo", "token": taken["token"], "ttl": "PT10M"}))
     now = run_module("operation_lock", {**place, "owner": "the other run"}, check=True)["holder"]
     assert done["verified"] and now["owner"] == "the restore" and now["until"] > taken["holder"]["until"], now
+
+
+@pytest.mark.hazard("H07")
+@pytest.mark.parametrize("stolen", [False, True])
+def test_the_lock_is_kept_while_the_backup_is_looked_at(stage: Stage, stolen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shard takes longer to be read than a third of the lock's time; together they take longer than all of it."""
+    stage.put()
+    store = open_store({"store_url": f"file://{stage.store}"})
+    lock, other = Lock(store, "demo", "topology"), Lock(store, "demo", "topology")
+    token = lock.take("the restore", 3.0, 0).token
+    read, opened = store.read, list[str]()
+
+    def slow(name: str) -> t.Any:
+        opened.append(name)
+        if stolen and len(opened) == 2:
+            other.release(token)
+            other.take("the other run", 60.0, 0)
+        time.sleep(2.0)
+        return read(name)
+
+    monkeypatch.setattr(store, "read", slow)
+    before, began = stage.writes(), time.monotonic()
+    restore = job(stage, store=store, lock={"name": "demo", "scope": "topology", "token": token, "ttl": "PT3S"})
+    if stolen:
+        with pytest.raises(CachingError, match="was lost: it is held by the other run since"):
+            restore.prepare()
+        assert len(opened) == 2, "the rest is not read"
+    else:
+        restore.prepare()
+        assert time.monotonic() - began > 6.0 and lock.mine(token).held and len(opened) == 3
+    assert stage.writes() == before
+
+
+@pytest.mark.hazard("H07")
+def test_the_lock_is_kept_at_the_last_look(stage: Stage) -> None:
+    stage.put()
+    place = {"store_url": f"file://{stage.store}", "name": "demo", "scope": "topology"}
+    store = open_store(place)
+    lock = Lock(store, "demo", "topology")
+    token = lock.take("the restore", 3.0, 0).token
+    restore = job(stage, store=store, lock={"name": "demo", "scope": "topology", "token": token, "ttl": "PT3S"})
+    restore.prepare()
+    after = restore._after
+
+    def slow(*args: t.Any) -> t.Any:
+        time.sleep(6.0)
+        return after(*args)
+
+    restore._after = slow   # type: ignore[method-assign]
+    assert restore.act()["verified"] and lock.mine(token).held
+
+
+@pytest.mark.hazard("H39")
+def test_an_unfinished_restore_whose_backup_is_gone(stage: Stage) -> None:
+    """With flush the next run begins anew; any other says how to go on, and does at once with an id."""
+    for flush in (False, True):
+        gone = stage.put(when=time.time() - 60)
+        options: dict[str, t.Any] = {"flush": flush, "confirm": "demo", "safety_backup": False}
+        begun = job(stage, **options)
+        begun.prepare()
+        begun.record.start(gone, None)     # and here it was killed
+        assert accepted(stage.restore(check=True, **options))["plan"]["resumes"] is True
+        shutil.rmtree(stage.store / "backups" / "demo" / gone)
+        other = stage.put(when=time.time() - 30)
+        before = stage.writes()
+        result = stage.restore(**options)
+        told = f"the restore of {gone} that was begun 0 minutes ago and not finished can't go on, as that backup is gone from the store"
+        if flush:
+            done = accepted(result)
+            assert done["plan"]["backup"] == other and done["plan"]["resumes"] is False and told in str(done["warnings"])
+            assert done["restored"]["key_count"] == same(stage)
+            assert accepted(stage.restore(check=True, **options))["plan"]["resumes"] is False, "the old one is closed"
+        else:
+            assert result["failed"] and told in result["msg"] and "name it as id" in result["msg"] and stage.writes() == before, result
+            done = accepted(stage.restore(id=other, **options))
+            assert done["plan"]["resumes"] is False and done["restored"]["key_count"] == same(stage)
+        shutil.rmtree(stage.store / "backups" / "demo" / other)
 
 
 def test_which_backup(stage: Stage) -> None:
@@ -230,11 +329,35 @@ def test_patterns_and_what_is_there(stage: Stage) -> None:
     cluster = stage.target.cluster()
     mine = min(wanted)
     cluster.set(mine, "mine")
+    plan = accepted(stage.restore(check=True, patterns=["product:*"], on_conflict="skip", safety_backup=False))
+    assert (plan["plan"]["skipped_count"], plan["plan"]["lost"], plan["diff"]["after"]["restored"]) == (1, 0, len(wanted) - 1)
     done = accepted(stage.restore(patterns=["product:*"], on_conflict="skip", safety_backup=False))
     assert (done["restored"]["key_count"], done["skipped_count"]) == (len(wanted) - 1, 1) and cluster.get(mine) == b"mine"
     assert set(datasets.facts(stage.target)) == wanted and done["plan"]["functions"] == 0
+    emptied = accepted(stage.restore(check=True, flush=True, confirm="demo"))["plan"]
+    assert (emptied["present"], emptied["skipped_count"], emptied["lost"]) == (None, 0, len(wanted)), "what is emptied is not looked through"
     done = accepted(stage.restore(patterns=["product:*"], on_conflict="replace", confirm="demo", safety_backup=False))
     assert done["plan"]["lost"] == len(wanted) and datasets.differences({key: facts[key] for key in wanted}, datasets.facts(stage.target)) == []
+
+
+@pytest.mark.hazard("H45")
+def test_a_run_that_was_killed_while_it_wrote_the_file(stage: Stage, tmp_path) -> None:
+    """What it left goes with the next run; a new file is of whom the folder is."""
+    stage.put()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    owner = (4321, 4322) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(folder, *owner)
+    path = folder / "dump.rdb"
+    given = {**stage.args(), "id": "newest", "identities": None, "mode": "file", "slots": "0-5460", "path": str(path), "patterns": [], "flush": False,
+             "on_conflict": "fail"}
+    ended = subprocess.run([sys.executable, "-c", KILLED], input=json.dumps(given), text=True, check=False, env=process.environment({}))
+    assert ended.returncode == -signal.SIGKILL
+    assert [one.stat().st_size > 0 for one in folder.iterdir()] == [True] and not path.exists(), "it has left something"
+    done = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
+    status = path.stat()
+    assert done["verified"] and [one.name for one in folder.iterdir()] == ["dump.rdb"]
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (*owner, 0o600)
 
 
 @pytest.mark.hazard("H45")
@@ -252,7 +375,7 @@ def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
         result = stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None)
         assert result["failed"] and "another restore writes" in result["msg"] and path.read_bytes() == b"old"
     done = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
-    assert done["changed"] is True and done["diff"] == plan["diff"] and path.stat().st_mode & 0o777 == 0o640
+    assert done["changed"] is done["verified"] is True and done["diff"] == plan["diff"] and path.stat().st_mode & 0o777 == 0o640
     node = stage.source.primaries()[0]
     assert path.read_bytes() == (node.folder / "dump.rdb").read_bytes() and done["plan"]["key_count"] == stage.source.client(node).dbsize()
     again = accepted(stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None))
@@ -275,16 +398,30 @@ def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
 
 def test_an_encrypted_set(stage: Stage) -> None:
     mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
-    stage.put(age=str(mine.to_public()))
-    for given, told in ((None, "is encrypted"), ([str(other)], "can decrypt"), (["AGE-NONE"], "identities: the identity number 1")):
-        result = stage.restore(identities=given)
-        assert result["failed"] and told in result["msg"] and stage.target.sizes() == 0, result
+    to = str(mine.to_public())
+    stage.put(age=to, change=lambda manifest: manifest.update(recipients=[to]))
+    for given, told in ((None, f"is encrypted to {to}; give an identity"), ([str(other)], f"is encrypted to {to}, and none of the 1 that are given can decrypt"),
+                        (["AGE-NONE"], "identities: the identity number 1")):
+        for options in ({}, {"scratch": {"server": server("valkey").program}, "redis_nodes": None}):
+            result = stage.restore(identities=given, check=True, **options)
+            assert result["failed"] and told in result["msg"] and "\n" not in result["msg"] and stage.target.sizes() == 0, result
     done = accepted(stage.restore(identities=[str(mine)]))
     assert done["restored"]["key_count"] == same(stage) and str(mine)[-20:] not in done.stdout
     stage.target.flush()
     flip(stage)
     result = stage.restore(identities=[str(mine)])
     assert result["failed"] and "damaged" in result["msg"] and stage.target.sizes() == 0
+
+
+def test_the_recipients_of_the_safety_backup_are_looked_at_first(stage: Stage) -> None:
+    stage.put()
+    stage.target.cluster().set("mine", "1")
+    result = stage.restore(check=True, encrypt_to=["age1nonsense"])
+    assert result["failed"] and "encrypt_to: 'age1nonsense' is no recipient of age" in result["msg"], result
+    mine = pyrage.x25519.Identity.generate()
+    stage.put(age=str(mine.to_public()))
+    plan = accepted(stage.restore(check=True, identities=[str(mine)]))
+    assert "the safety backup of the target is not: give encrypt_to" in str(plan["warnings"]), plan["warnings"]
 
 
 def test_secrets_are_not_shown(stage: Stage) -> None:
