@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -42,7 +43,9 @@ def test_keys_that_were_lost_are_brought_back(fleet, kept: dict[str, t.Any], tmp
     wanted = {**kept, "caching_restore_keys": ["drill:*"], "caching_restore_on_conflict": "skip", "caching_kpi_window": 1, "caching_kpi_gate": "never"}
     listing = sorted(tmp_path.rglob("*"))
     plan = play("restore_redis", fleet.inventory, check=True, extra_vars=wanted)
-    assert plan.rc == 0 and "300 keys of the backup" in plan.stdout and "0 keys of the target are lost" in plan.stdout, plan.stdout
+    said = " ".join(plan.stdout.split())
+    assert plan.rc == 0 and "300 keys of the backup" in said and "0 keys of the target are lost" in said, plan.stdout
+    assert "150 of them are there already and would be left as they are; 0 have expired" in said, plan.stdout
     assert not cluster.exists("drill:0") and sorted(tmp_path.rglob("*")) == listing
     done = play("restore_redis", fleet.inventory, extra_vars=wanted)
     assert done.rc == 0 and "local is recovered: 150 keys" in done.stdout, done.stdout
@@ -60,10 +63,15 @@ def test_without_confirmation_nothing_is_lost(fleet, kept: dict[str, t.Any]) -> 
 
 
 def test_a_drill_shows_rpo_and_rto_and_leaves_nothing(fleet, kept: dict[str, t.Any], tmp_path) -> None:
-    before = servers()
+    before, listing = servers(), sorted(tmp_path.rglob("*"))
+    planned = play("drill", fleet.inventory, check=True, extra_vars=kept)
+    assert planned.rc == 0 and planned.changed == 0 and sorted(tmp_path.rglob("*")) == listing, planned.stdout
+    assert re.search(r"a drill would load \S+, taken \S+ \(\d+ s ago\): \d{3,} keys of 3 shards, \d+ bytes in the store, not encrypted;"
+                     rf" into {kept['caching_redis_server_path']}", " ".join(planned.stdout.split())), planned.stdout
     outcome = play("drill", fleet.inventory, extra_vars={**kept, "caching_objectives": {"rpo": "PT1H", "rto": "PT10M"}})
     assert outcome.rc == 0 and "RPO " in outcome.stdout and "RTO " in outcome.stdout, outcome.stdout
     assert servers() == before and "canary" not in outcome.stdout
+    assert "RETRYING" not in outcome.stdout and "WARNING" not in outcome.stdout + outcome.stderr, outcome.stdout + outcome.stderr
     records = [path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file() and "drills" in path.parts]
     assert any(b"rto_seconds" in record for record in records)
     late = play("drill", fleet.inventory, extra_vars={**kept, "caching_objectives": {"rpo": "PT0.001S", "rto": "PT0.001S"}})
@@ -72,7 +80,8 @@ def test_a_drill_shows_rpo_and_rto_and_leaves_nothing(fleet, kept: dict[str, t.A
 
 def test_a_drill_that_can_not_be_made_is_one_line(fleet, kept: dict[str, t.Any]) -> None:
     for given, told in (({"caching_store_url": "file:///nonesuch/store"}, "no verified backup of local"),
-                        ({"caching_redis_server_path": "/nonesuch/server"}, "a drill needs a valkey-server or redis-server")):
+                        ({"caching_redis_server_path": "/nonesuch/server"}, "there is no program /nonesuch/server on the host"),
+                        ({"caching_identities": ["AGE-NONE"]}, "identities: the identity number 1 is none of age")):
         outcome = play("drill", fleet.inventory, extra_vars={**kept, **given}, env={"PATH": "/usr/bin:/bin"})
         assert outcome.rc != 0 and told in outcome.stdout, outcome.stdout
 
