@@ -7,9 +7,19 @@
 #   groups NAME       lists the control groups of that name
 #   remove NAME       removes them
 set -eu
-if ! grep -q '^[^ ]* /sys/fs/cgroup' /proc/mounts; then      # `ip netns exec` hides it
+# `ip netns exec` hides all of them, and others on this machine may have set up some that are mounted nowhere here: without these
+# containerd measures nothing.
+lacking() {
+    grep -q '^[^ ]* /sys/fs/cgroup' /proc/mounts || return 0
+    sed -n 's/^[1-9][0-9]*:\([^:]*\):.*/\1/p' /proc/self/cgroup | tr , '\n' | while read -r group; do
+        grep -q "^cgroup /[^ ]* cgroup [^ ]*\b$group\b" /proc/mounts || echo "$group"
+    done | grep -q .
+}
+if lacking; then
     if grep -q '^[1-9]' /proc/self/cgroup; then
         mount -t tmpfs none /sys/fs/cgroup
+        mkdir /sys/fs/cgroup/unified
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified 2>/dev/null || rmdir /sys/fs/cgroup/unified
         sed -n 's/^[1-9][0-9]*:\([^:]*\):.*/\1/p' /proc/self/cgroup | while read -r group; do
             mkdir "/sys/fs/cgroup/${group#name=}"
             case $group in name=*) group=none,$group ;; esac
