@@ -40,7 +40,9 @@ def test_a_slip_names_what_is_meant(name: str, meant: str, warned: list[str]) ->
     assert warned == []
 
 
-@pytest.mark.parametrize(("name", "told"), [("caching_team", True), ("caching_max_percentage", True), ("caching_regions_europe", False), ("cache_regoins", False)])
+@pytest.mark.parametrize(("name", "told"), [
+    ("caching_team", True), ("caching_max_percentage", True), ("caching_regions_europe", False), ("cache_regoins", False),
+])
 def test_a_name_of_its_own_is_no_error(name: str, told: bool, warned: list[str]) -> None:
     assert plugin.unknown_variables([name, *PUBLIC], PUBLIC) == []
     assert (len(warned) == 1 and f"{name} is not a variable of exalt.caching" in warned[0]) is told

@@ -123,6 +123,7 @@ def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
         absent = [{"name": one["name"], "state": "absent"} for one in (region, gone)]
         accepted(run_module("cache_region", {**fleet.args, "regions": absent}))
         accepted(run_module("cache_feature", {**fleet.args, "features": [{**flag, "enabled": False}]}))
-    for given, what in (({"caching_restore_id": "nonesuch"}, f"there is no backup nonesuch of the configuration in the store; there are {', '.join(reversed(ids()))}"), ({"caching_restore_sections": "[flags]"}, "it must be a list of regions")):
+    known = f"there is no backup nonesuch of the configuration in the store; there are {', '.join(reversed(ids()))}"
+    for given, what in (({"caching_restore_id": "nonesuch"}, known), ({"caching_restore_sections": "[flags]"}, "it must be a list of regions")):
         refused = play("restore_config", fleet.inventory, extra_vars={**wanted, **given})
         assert refused.rc != 0 and what in refused.stdout and refused.changed == 0, refused.stdout

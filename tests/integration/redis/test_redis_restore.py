@@ -400,7 +400,8 @@ def test_an_encrypted_set(stage: Stage) -> None:
     mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
     to = str(mine.to_public())
     stage.put(age=to, change=lambda manifest: manifest.update(recipients=[to]))
-    for given, told in ((None, f"is encrypted to {to}; give an identity"), ([str(other)], f"is encrypted to {to}, and none of the 1 that are given can decrypt"),
+    for given, told in ((None, f"is encrypted to {to}; give an identity"),
+                        ([str(other)], f"is encrypted to {to}, and none of the 1 that are given can decrypt"),
                         (["AGE-NONE"], "identities: the identity number 1")):
         for options in ({}, {"scratch": {"server": server("valkey").program}, "redis_nodes": None}):
             result = stage.restore(identities=given, check=True, **options)
