@@ -173,7 +173,9 @@ class S3:
             more = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer.get("NextUploadIdMarker", "")}
 
     def refusal(self, doing: str, error: BaseException) -> CachingError:
-        return CachingError(f"can't {doing} the store {self.place}: {errors.line(error)}")
+        asked = self.encryption.get("ServerSideEncryption") if doing.startswith("write") else None
+        more = f"; it was asked to encrypt (store_sse {asked}): has it such a key?" if asked else ""
+        return CachingError(f"can't {doing} the store {self.place}: {errors.line(error)}{more}")
 
     def send(self, operation: str, arguments: Answer, absent: bool = False) -> Answer:
         try:

@@ -73,6 +73,7 @@ class S3Proxy:
         self.upstream = (parts.hostname or "", parts.port or 80)
         self.calls: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
+        self.encryption: dict[str, set[tuple[str, str]]] = {}   # by call: what it asked the store to encrypt with, and the key
         self._faults: list[Fault] = []
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
@@ -139,6 +140,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        asked = tuple(self.headers.get(f"x-amz-server-side-encryption{name}") or "" for name in ("", "-aws-kms-key-id"))
+        self.proxy.encryption.setdefault(name_of(self.command, self.path), set()).add((asked[0], asked[1]))
         fault = self.proxy.fault(name_of(self.command, self.path))
         kind = fault.kind if fault else ""
         if kind == "reset":

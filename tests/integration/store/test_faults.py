@@ -131,6 +131,27 @@ def test_what_the_user_got_wrong_is_one_line(s3_options: dict[str, t.Any], chang
         assert "\n" not in caught.value.message and "hunter2" not in caught.value.message and len(caught.value.message) < 400
 
 
+@pytest.mark.parametrize(("sse", "key"), [("AES256", ""), ("aws:kms", "alias/caching")])
+def test_the_store_is_asked_to_encrypt_what_it_keeps(s3_options: dict[str, t.Any], s3_proxy: S3Proxy, sse: str, key: str) -> None:
+    """Each object names the key when it is begun, and its parts name none, as S3 wants it. A store that has no such key is told in one line."""
+    store = open_store({**s3_options, "store_endpoint_url": s3_proxy.url, "store_timeout": 5, "store_sse": sse, "store_sse_kms_key_id": key})
+
+    def long() -> None:
+        with store.write("long") as writer:
+            writer.write(bytes(6 << 20))
+
+    refused = []
+    for act in (lambda: store.put("a", b"x"), lambda: store.put_if_absent("b", b"x"), long):
+        try:
+            act()
+        except CachingError as error:
+            refused.append(error.message)
+    assert s3_proxy.encryption["PutObject"] == s3_proxy.encryption["CreateMultipartUpload"] == {(sse, key)}, s3_proxy.encryption
+    assert s3_proxy.encryption.get("UploadPart", {("", "")}) == {("", "")}
+    assert all("\n" not in line and line.startswith("can't write to the store") for line in refused), refused
+    assert all(line.endswith(f"; it was asked to encrypt (store_sse {sse}): has it such a key?") for line in refused), refused
+
+
 MEMORY = """
 import json, os, resource, sys
 from ansible_collections.exalt.caching.plugins.module_utils._store import open_store
