@@ -15,7 +15,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._errors import Cachi
 from ansible_collections.exalt.caching.plugins.module_utils._progress import Progress
 from ansible_collections.exalt.caching.plugins.module_utils._resources import verification
 from ansible_collections.exalt.caching.plugins.module_utils._resources.backup import Backup
-from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Held, Lock
+from ansible_collections.exalt.caching.plugins.module_utils._resources.operation_lock import Lock
 from ansible_collections.exalt.caching.plugins.module_utils._store import Store, open_store
 
 from tests.harness.made_sets import make
@@ -89,26 +89,3 @@ def test_a_backup_whose_lock_is_lost_while_it_is_verified_does_not_count(store: 
         run()
     assert told.value.results["changed"] and not told.value.results["backup"]["verified"]
     assert store.get(f"{_manifest.folder('demo', identifier)}/{_manifest.VERIFIED}") is None
-
-
-@pytest.mark.hazard("H07")
-def test_work_stops_soon_after_the_lock_is_lost(store: Store) -> None:
-    mine = lock(store).take("the run", TTL, 0)
-    began = time.monotonic()
-
-    def work() -> None:
-        with Held(store, given(mine.token)).kept() as still:
-            lock(store).release(mine.token)
-            while time.monotonic() - began < FOREVER:
-                still()
-                time.sleep(0.01)
-
-    with pytest.raises(CachingError, match="is not held with token"):
-        work()
-    assert time.monotonic() - began < 3 * TTL
-
-
-def test_without_a_lock_nothing_is_kept(store: Store) -> None:
-    with Held(store, None).kept() as still:
-        still()
-    assert not store.entries("locks")

@@ -48,6 +48,10 @@ def test_a_name_of_its_own_is_no_error(name: str, told: bool, warned: list[str])
     assert (len(warned) == 1 and f"{name} is not a variable of exalt.caching" in warned[0]) is told
 
 
+def test_a_name_that_is_announced_is_no_slip(warned: list[str]) -> None:
+    assert plugin.unknown_variables(["caching_scheduler"], PUBLIC) != [] and plugin.unknown_variables(["caching_scheduler"], PUBLIC + internal()) == []
+
+
 def test_no_name_of_this_collection_is_unknown(warned: list[str]) -> None:
     """Facts, registered results and variables of tasks, and the inventories that come with it."""
     names: set[str] = set()

@@ -105,6 +105,9 @@ def _alone(temporary: str, path: str) -> t.Iterator[t.BinaryIO]:
     """The temporary file, empty, for this run only: a run that was killed holds it no more, one that works does."""
     file = os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
     with file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:   # who owns the folder may have linked another's file here
+            raise CachingError(f"path: {temporary} is no file of a restore; remove it. {path} is as it was")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine = os.path.samestat(os.fstat(file.fileno()), os.stat(temporary))

@@ -390,8 +390,15 @@ def test_the_file_of_one_shard(stage: Stage, tmp_path) -> None:
     accepted(stage.restore(mode="file", slots="0-5460", path=str(folder / "dump.rdb"), redis_nodes=None))
     seen, owner = (folder / "dump.rdb").stat(), folder.stat()
     assert (seen.st_mode & 0o777, seen.st_uid, seen.st_gid) == (0o600, owner.st_uid, owner.st_gid)
-    flip(stage)
     path.write_bytes(b"old")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"of somebody else")
+    for make in (left.hardlink_to, left.symlink_to):   # who owns the folder can put another's file in the way
+        make(precious)
+        result = stage.restore(mode="file", slots="0-5460", path=str(path), redis_nodes=None)
+        assert result["failed"] and "as it was" in result["msg"] and precious.read_bytes() == b"of somebody else" and path.read_bytes() == b"old", result
+        left.unlink()
+    flip(stage)
     result = stage.restore(mode="file", slots="10922-16383", path=str(path), redis_nodes=None)
     assert result["failed"] and path.read_bytes() == b"old"
 
