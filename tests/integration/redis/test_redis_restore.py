@@ -422,12 +422,11 @@ def test_an_encrypted_set(stage: Stage) -> None:
 
 
 def test_the_recipients_of_the_safety_backup_are_looked_at_first(stage: Stage) -> None:
-    stage.put()
-    stage.target.cluster().set("mine", "1")
-    result = stage.restore(check=True, encrypt_to=["age1nonsense"])
-    assert result["failed"] and "encrypt_to: 'age1nonsense' is no recipient of age" in result["msg"], result
     mine = pyrage.x25519.Identity.generate()
     stage.put(age=str(mine.to_public()))
+    stage.target.cluster().set("mine", "1")
+    result = stage.restore(check=True, identities=[str(mine)], encrypt_to=["age1nonsense"])
+    assert result["failed"] and "encrypt_to: 'age1nonsense' is no recipient of age" in result["msg"], result
     plan = accepted(stage.restore(check=True, identities=[str(mine)]))
     assert "the safety backup of the target is not: give encrypt_to" in str(plan["warnings"]), plan["warnings"]
 
