@@ -96,10 +96,11 @@ class Node:
     slots: tuple[tuple[int, int], ...] = ()
     process: subprocess.Popen[bytes] | None = None
     password: str | None = None
+    host: str = "127.0.0.1"
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 @dataclass
@@ -113,6 +114,7 @@ class Scratch:
     options: Mapping[str, str] = field(default_factory=dict)
     password: str | None = None
     nodes: list[Node] = field(default_factory=list)
+    formed: bool = True   # else its nodes are blank, and know nobody
 
     def __enter__(self) -> Scratch:
         try:
@@ -137,9 +139,13 @@ class Scratch:
         self.nodes = made
         for node in made:
             node.folder.mkdir(parents=True)
-            (node.folder / "nodes.conf").write_text(self._map(node))
+            if self.formed:
+                (node.folder / "nodes.conf").write_text(self._map(node))
             self.start(node)
-        self.until(self.whole, "the cluster is not whole")
+        if self.formed:
+            self.until(self.whole, "the cluster is not whole")
+        else:
+            self.until(lambda: all(self.client(node).ping() for node in made), "a node does not answer")
 
     def _map(self, myself: Node) -> str:
         lines = []
@@ -154,7 +160,7 @@ class Scratch:
     def start(self, node: Node) -> None:
         program = server(self.flavour)
         settings = {
-            "port": str(node.port), "bind": "127.0.0.1", "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
+            "port": str(node.port), "bind": node.host, "bind-source-addr": node.host, "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
             "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1000", "repl-diskless-sync": "yes", "appendonly": "no",
             "repl-diskless-sync-delay": "0", "enable-debug-command": "yes", "cluster-require-full-coverage": "yes",
             "cluster-replica-validity-factor": "0", **self.options,
@@ -165,6 +171,16 @@ class Scratch:
         with (node.folder / "log").open("ab") as log:
             node.process = subprocess.Popen([program.program, *words], stdout=log, stderr=log, cwd=node.folder,
                                             env={**os.environ, **program.environment})
+
+    def blank(self) -> Node:
+        """One node more, that knows nobody."""
+        port = free_ports(1)[0]
+        node = Node(port, self.folder / str(port), "", password=self.password)
+        node.folder.mkdir(parents=True)
+        self.nodes.append(node)
+        self.start(node)
+        self.until(lambda: bool(self.client(node).ping()), "a node does not answer")
+        return node
 
     def kill(self, node: Node, sign: int = signal.SIGKILL) -> None:
         assert node.process
@@ -182,7 +198,7 @@ class Scratch:
     # ---- looking
 
     def client(self, node: Node) -> redis.Redis:
-        return redis.Redis(port=node.port, password=self.password, socket_timeout=20)
+        return redis.Redis(host=node.host, port=node.port, password=self.password, socket_timeout=20)
 
     def primaries(self) -> list[Node]:
         """Those that own slots now, in the order of their slots."""

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A Redis Cluster formed, joined and healed: each node is read, the plan is carried out, and all of them agree in the end.
+
+No node is ever reset, flushed or forgotten here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from .. import _cluster_plan, _cluster_touch, _topology
+from .._cluster_plan import Step
+from .._cluster_touch import Declared, Seen
+from .._errors import CachingError
+from .._redis import ERRORS, Redis
+from .._wait import Deadline, wait_for
+
+_LOOKS, _BETWEEN = 4, 0.5    # a link may just be renewed: that is no reason to meet again
+_AGAIN = 3.0                 # seconds; a handshake that failed is given up by the nodes after their timeout
+_BUS = re.compile(r"@([0-9]+)")
+_Results = dict[str, t.Any]
+
+
+class Cluster:
+    """The nodes that are declared, and the way to what they shall be."""
+
+    def __init__(self, params: t.Mapping[str, t.Any], source: Redis, warn: t.Callable[[str], None]) -> None:
+        self.source, self.warn = source, warn
+        self.timeout, self.replicas = t.cast("float", params["wait_timeout"]), int(params["replicas"])
+        self.steps: list[Step] = []
+        self._ips: dict[str, tuple[str, int]] = {}
+        self._bus: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
+        self.declared: list[Declared] = []
+        for (host, port), given in zip(source.seeds, params["nodes"]):
+            address = f"{host}:{port}"
+            ip = _resolved(host, port)
+            self._ips[address] = (ip, port)
+            self.declared.append(Declared(address, given["shard"] or "", given["location"] or "", frozenset({address, f"{ip}:{port}"})))
+        if len(set(self._ips.values())) < len(source.seeds):
+            raise CachingError("nodes: an address is there more than once: name each node once")
+
+    def prepare(self) -> _Results:
+        """The plan; what is seen now goes into the diff."""
+        for look in range(1, _LOOKS + 1):
+            seen = self._look()
+            try:
+                plan = _cluster_plan.plan(self.declared, seen, self.replicas)
+                if not plan.steps or any(step["action"] != "meet" or len(seen[step["target"]].nodes) == 1 for step in plan.steps):
+                    break
+            except _cluster_plan.Unsure:
+                if look == _LOOKS:
+                    raise
+            time.sleep(_BETWEEN)
+        for text in plan.warnings:
+            self.warn(text)
+        self.steps = plan.steps
+        before = {address: _state(one, seen) for address, one in seen.items()}
+        after = {row["primary"]: "primary of " + ", ".join(row["slots"]) for row in plan.topology}
+        after.update({address: f"replica of {row['primary']}" for row in plan.topology for address in row["replicas"]})
+        meeting = {step["target"] for step in plan.steps if step["action"] == "meet"}
+        before.update({address: f"{before[address]}, not seen by all at this address" for address in meeting if before[address] != _ALONE})
+        return {"topology": plan.topology, "steps": plan.steps, "diff": {"before": before, "after": {name: after[name] for name in before}}}
+
+    def act(self) -> _Results:
+        """Carry the steps out, each with what it waits for; then wait until every node says that all is well."""
+        deadline = Deadline(self.timeout)
+        first = [step for step in self.steps if step["action"] != "replicate"]
+        then = [step for step in self.steps if step["action"] == "replicate"]
+        done: list[Step] = []
+        try:
+            for group in _cluster_plan.reunions(self.declared, self._look()):
+                self._reunite([step for step in first if step["action"] == "meet" and (step["node"], step["target"]) in group], deadline, done)
+            for step in first:
+                if step not in done:
+                    self._do(step)
+                    done.append(step)
+            if then:
+                self._together(deadline, done)
+            for step in then:
+                self._do(step)
+                done.append(step)
+            self._ready(deadline, done)
+        except CachingError as error:
+            raise CachingError(error.message, **{"changed": bool(done), "steps": done, **error.results}) from None
+        topology = _cluster_plan.plan(self.declared, self._look(), self.replicas).topology
+        return {"changed": bool(done), "steps": done, "topology": topology}
+
+    def _reunite(self, inside: list[Step], deadline: Deadline, done: list[Step]) -> None:
+        """These meet, and are in touch before anybody else is."""
+        for step in inside:
+            self._do(step)
+            done.append(step)
+        wanted = {(step["node"], step["target"]) for step in inside}
+        again = _Again()
+
+        def look() -> tuple[bool, str]:
+            blind = [pair for pair in _cluster_touch.apart(self.declared, self._look()) if pair in wanted]
+            for one, other in again.due(blind):
+                self._do({"action": "meet", "node": one, "target": other})
+            return not blind, "; ".join(f"{one} does not see {other}" for one, other in blind[:3])
+
+        if inside:
+            wait_for(look, deadline.left, "nodes that lost each other in touch", 0.05)
+
+    def _together(self, deadline: Deadline, done: list[Step]) -> None:
+        again = _Again()
+        wait_for(lambda: self._met(again, done, lambda seen: []), deadline.left, "every node in touch with every other")
+
+    def _ready(self, deadline: Deadline, done: list[Step]) -> None:
+        """Two looks in a row, where something was done: links that meet are renewed once more."""
+        again, good = _Again(), 0
+
+        def look() -> tuple[bool, str]:
+            nonlocal good
+            reached, told = self._met(again, done, lambda seen: _cluster_touch.unready(self.declared, seen))
+            good = good + 1 if reached else 0
+            return good >= (2 if done else 1), told or "all is well, for one look"
+
+        wait_for(look, deadline.left, "a cluster that works")
+
+    def _met(self, again: _Again, done: list[Step], more: t.Callable[[t.Mapping[str, Seen]], list[str]]) -> tuple[bool, str]:
+        """One look. Who still does not see another after a while meets it directly."""
+        try:
+            seen = self._look()
+        except CachingError as error:   # busy with the data of its primary, for one
+            return False, error.message
+        pairs = _cluster_touch.apart(self.declared, seen)
+        for one, other in again.due(pairs):
+            step = {"action": "meet", "node": one, "target": other}
+            self._do(step)
+            if step not in done:
+                done.append(step)
+        told = more(seen) or [f"{one} does not see {other}" for one, other in pairs]
+        return not told, "; ".join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
+
+    def _do(self, step: Step) -> None:
+        address, action = step["node"], step["action"]
+        if action == "set_epoch":
+            words: list[str | int] = ["SET-CONFIG-EPOCH", step["epoch"]]
+        elif action == "add_slots":
+            words = ["ADDSLOTSRANGE"]
+            for part in step["slots"].split():
+                low, _dash, high = part.partition("-")
+                words += [low, high or low]
+        elif action == "meet":
+            words = ["MEET", *self._ips[step["target"]], self._bus[step["target"]]]
+        else:
+            words = ["REPLICATE", self._ids[step["target"]]]
+        try:
+            self._client(address).execute_command("CLUSTER", *words)
+        except ERRORS as error:
+            raise self.source.refusal_at(address, error) from None
+
+    def _client(self, address: str) -> t.Any:
+        host, port = address.rpartition(":")[::2]
+        return self.source.client(host, int(port))
+
+    def _look(self) -> dict[str, Seen]:
+        with ThreadPoolExecutor(min(16, len(self.declared))) as threads:
+            found = list(threads.map(self._one, [node.address for node in self.declared]))
+        self._ids = {one.address: one.id for one in found}
+        return {one.address: one for one in found}
+
+    def _one(self, address: str) -> Seen:
+        try:
+            client = self._client(address)
+            text = client.execute_command("CLUSTER NODES")
+            state = _topology.info(client.execute_command("CLUSTER INFO")).get("cluster_state", "not told")
+            info = _topology.info(client.execute_command("INFO", "everything"))
+            client.close()
+        except ERRORS as error:
+            raise self.source.refusal_at(address, error) from None
+        nodes = tuple(_topology.nodes(text))
+        mine = next((line for line in text.splitlines() if "myself" in line), "")
+        own = next((node for node in nodes if "myself" in node.flags), None)
+        if own is None:
+            raise CachingError(f"Redis at {address} does not say who it is in CLUSTER NODES")
+        bus = _BUS.search(mine)
+        self._bus[address] = int(bus.group(1)) if bus else self._ips[address][1] + 10000
+        keys = sum(int(count) for name, value in info.items() if re.fullmatch("db[0-9]+", name) for count in re.findall(r"keys=(\d+)", value)[:1])
+        return Seen(address, own.id, nodes, keys, state, info.get("master_link_status", "up"))
+
+
+class _Again:
+    """Which pairs have been apart for so long that it does not pass by itself."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str], float] = {}
+
+    def due(self, pairs: t.Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        now = time.monotonic()
+        self._since = {pair: self._since.get(pair, now) for pair in pairs}
+        late = [pair for pair, since in self._since.items() if now - since > _AGAIN]
+        self._since.update(dict.fromkeys(late, now))
+        return late
+
+
+_ALONE = "alone"
+
+
+def _state(one: Seen, seen: t.Mapping[str, Seen]) -> str:
+    if not one.me.is_primary:
+        return "replica of " + next((other.address for other in seen.values() if other.id == one.me.primary_id), str(one.me.primary_id))
+    slots = _cluster_touch.ranges(slot for first, last in one.me.slots for slot in range(first, last + 1))
+    return "primary of " + slots.replace(" ", ", ") if slots else _ALONE if not one.others else "primary without slots"
+
+
+def _resolved(host: str, port: int) -> str:
+    """The address that goes into MEET: nodes take no names."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise CachingError(f"nodes: {host}:{port} can't be resolved: {error.strerror or error}") from None
