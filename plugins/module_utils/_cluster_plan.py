@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ._cluster_hold import safe, to_hold
 from ._cluster_spread import spread
 from ._cluster_touch import Declared, Seen, apart, lost, place, ranges
 from ._errors import CachingError
@@ -42,16 +43,21 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
     _distinct(declared, seen)
     members = _members(declared, seen)
     warnings = _strangers(declared, seen, members)
-    claims = {node.address: _slots(seen[node.address].me) for node in declared}
+    claims = _claims(declared, seen)
     missing = set(range(SLOTS)) - set().union(*claims.values())
     shards = _shards(declared, seen, replicas, claims, missing)
-    steps = _epochs(shards, seen)
+    lost_each_other = any(reunions(declared, seen))
+    if lost_each_other:
+        safe(seen)
+    held = to_hold(seen) if lost_each_other else []
+    steps = [_step("hold", address) for address in held] + _epochs(shards, seen)
     steps += [_step("add_slots", shard.primary.address, slots=ranges(shard.slots)) for shard in shards if not claims[shard.primary.address]]
     steps += _meets(declared, seen, members)
-    free = _followers(declared, seen, shards)
+    free = _followers(declared, seen, shards, claims)
     placed = _named(free, declared, seen, shards) + _others(free, shards)
     order = [node.address for node in declared]
     steps += [_step("replicate", node.address, primary) for node, primary in sorted(placed, key=lambda pair: order.index(pair[0].address))]
+    steps += [_step("release", node.address) for node in declared if node.address in held or seen[node.address].failover == "held"]
     for shard in shards:
         near = [node.address for node in shard.replicas if node.location and node.location == shard.primary.location]
         warnings += [f"{address} is in the same location as its primary {shard.primary.address}" for address in near]
@@ -60,6 +66,14 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
 
 def _slots(node: Node) -> set[int]:
     return {slot for first, last in node.slots for slot in range(first, last + 1)} if node.is_primary else set()
+
+
+def _claims(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> dict[str, set[int]]:
+    """Whose slots are whose: of two that say so, they are those of the later epoch, to which the other yields when they meet."""
+    owner: dict[int, str] = {}
+    for node in sorted(declared, key=lambda node: seen[node.address].me.epoch):
+        owner.update(dict.fromkeys(_slots(seen[node.address].me), node.address))
+    return {node.address: {slot for slot in _slots(seen[node.address].me) if owner[slot] == node.address} for node in declared}
 
 
 def _step(action: str, node: str, target: str = "", slots: str = "", epoch: str = "") -> Step:
@@ -265,7 +279,8 @@ def reunions(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list
 # ---- replicas
 
 
-def _followers(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], shards: list[Shard]) -> list[Declared]:
+def _followers(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], shards: list[Shard],
+               claims: t.Mapping[str, set[int]]) -> list[Declared]:
     """Put those that follow where they are, and return those that don't."""
     by_id = {seen[shard.primary.address].id: shard for shard in shards}
     free = []
@@ -276,6 +291,8 @@ def _followers(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], shard
             continue
         if one.me.primary_id in by_id:
             by_id[one.me.primary_id].replicas.append(node)
+        elif one.me.slots and one.me.is_primary and not claims[node.address]:   # it yields by itself
+            next(shard for shard in shards if shard.slots & _slots(one.me)).replicas.append(node)
         elif not one.me.is_primary:
             raise CachingError(f"{node.address} follows {str(one.me.primary_id)[:8]}, which is no primary with slots: fail over, or empty it")
         elif one.keys or one.id in followed:

@@ -28,6 +28,7 @@ class Seen(t.NamedTuple):
     keys: int = 0
     state: str = "ok"
     link: str = "up"   # of a replica to its primary
+    failover: str = "on"
 
     @property
     def me(self) -> Node:

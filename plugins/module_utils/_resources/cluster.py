@@ -15,7 +15,7 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import _cluster_plan, _cluster_touch, _topology
+from .. import _cluster_hold, _cluster_plan, _cluster_touch, _topology
 from .._cluster_plan import Step
 from .._cluster_touch import Declared, Seen
 from .._errors import CachingError
@@ -24,6 +24,7 @@ from .._wait import Deadline, wait_for
 
 _LOOKS, _BETWEEN = 4, 0.5    # a link may just be renewed: that is no reason to meet again
 _AGAIN = 3.0                 # seconds; a handshake that failed is given up by the nodes after their timeout
+_HEALING = ("hold", "meet", "release")
 _BUS = re.compile(r"@([0-9]+)")
 _Results = dict[str, t.Any]
 
@@ -38,6 +39,7 @@ class Cluster:
         self._ips: dict[str, tuple[str, int]] = {}
         self._bus: dict[str, int] = {}
         self._ids: dict[str, str] = {}
+        self._settings: dict[str, dict[str, str]] = {}
         self.declared: list[Declared] = []
         for (host, port), given in zip(source.seeds, params["nodes"]):
             address = f"{host}:{port}"
@@ -53,7 +55,7 @@ class Cluster:
             seen = self._look()
             try:
                 plan = _cluster_plan.plan(self.declared, seen, self.replicas)
-                if not plan.steps or any(step["action"] != "meet" or len(seen[step["target"]].nodes) == 1 for step in plan.steps):
+                if not plan.steps or any(step["action"] not in _HEALING or len(seen[step.get("target", step["node"])].nodes) == 1 for step in plan.steps):
                     break
             except _cluster_plan.Unsure:
                 if look == _LOOKS:
@@ -67,37 +69,41 @@ class Cluster:
         after.update({address: f"replica of {row['primary']}" for row in plan.topology for address in row["replicas"]})
         meeting = {step["target"] for step in plan.steps if step["action"] == "meet"}
         before.update({address: f"{before[address]}, not seen by all at this address" for address in meeting if before[address] != _ALONE})
+        before.update({address: f"{before[address]}, no failover while it heals" for address, one in seen.items() if one.failover == "held"})
         return {"topology": plan.topology, "steps": plan.steps, "diff": {"before": before, "after": {name: after[name] for name in before}}}
 
     def act(self) -> _Results:
         """Carry the steps out, each with what it waits for; then wait until every node says that all is well."""
         deadline = Deadline(self.timeout)
-        first = [step for step in self.steps if step["action"] != "replicate"]
-        then = [step for step in self.steps if step["action"] == "replicate"]
+        hold, then, last = ([step for step in self.steps if step["action"] == action] for action in ("hold", "replicate", "release"))
+        first = [step for step in self.steps if step not in [*hold, *then, *last]]
         done: list[Step] = []
         try:
+            self._each(hold, done)
+            if hold:
+                _cluster_hold.safe(self._look())
             for group in _cluster_plan.reunions(self.declared, self._look()):
                 self._reunite([step for step in first if step["action"] == "meet" and (step["node"], step["target"]) in group], deadline, done)
-            for step in first:
-                if step not in done:
-                    self._do(step)
-                    done.append(step)
+            self._each([step for step in first if step not in done], done)
             if then:
                 self._together(deadline, done)
-            for step in then:
-                self._do(step)
-                done.append(step)
+            self._each(then, done)
             self._ready(deadline, done)
+            self._each(last, done)
         except CachingError as error:
-            raise CachingError(error.message, **{"changed": bool(done), "steps": done, **error.results}) from None
+            text = ". No replica takes over by itself until this has been run to its end" if last else ""
+            raise CachingError(error.message + text, **{"changed": bool(done), "steps": done, **error.results}) from None
         topology = _cluster_plan.plan(self.declared, self._look(), self.replicas).topology
         return {"changed": bool(done), "steps": done, "topology": topology}
 
-    def _reunite(self, inside: list[Step], deadline: Deadline, done: list[Step]) -> None:
-        """These meet, and are in touch before anybody else is."""
-        for step in inside:
+    def _each(self, steps: list[Step], done: list[Step]) -> None:
+        for step in steps:
             self._do(step)
             done.append(step)
+
+    def _reunite(self, inside: list[Step], deadline: Deadline, done: list[Step]) -> None:
+        """These meet, and are in touch before anybody else is."""
+        self._each(inside, done)
         wanted = {(step["node"], step["target"]) for step in inside}
         again = _Again()
 
@@ -153,9 +159,12 @@ class Cluster:
         elif action == "meet":
             words = ["MEET", *self._ips[step["target"]], self._bus[step["target"]]]
         else:
-            words = ["REPLICATE", self._ids[step["target"]]]
+            words = ["REPLICATE", self._ids.get(step.get("target", ""), "")]
+        command = "CLUSTER"
+        if action in ("hold", "release"):
+            command, words = "CONFIG", ["SET", *_cluster_hold.words(action, self._settings[address])]
         try:
-            self._client(address).execute_command("CLUSTER", *words)
+            self._client(address).execute_command(command, *words)
         except ERRORS as error:
             raise self.source.refusal_at(address, error) from None
 
@@ -175,6 +184,7 @@ class Cluster:
             text = client.execute_command("CLUSTER NODES")
             state = _topology.info(client.execute_command("CLUSTER INFO")).get("cluster_state", "not told")
             info = _topology.info(client.execute_command("INFO", "everything"))
+            self._settings[address] = settings = _settings(client)
             client.close()
         except ERRORS as error:
             raise self.source.refusal_at(address, error) from None
@@ -186,7 +196,7 @@ class Cluster:
         bus = _BUS.search(mine)
         self._bus[address] = int(bus.group(1)) if bus else self._ips[address][1] + 10000
         keys = sum(int(count) for name, value in info.items() if re.fullmatch("db[0-9]+", name) for count in re.findall(r"keys=(\d+)", value)[:1])
-        return Seen(address, own.id, nodes, keys, state, info.get("master_link_status", "up"))
+        return Seen(address, own.id, nodes, keys, state, info.get("master_link_status", "up"), _cluster_hold.failover(settings))
 
 
 class _Again:
@@ -204,6 +214,18 @@ class _Again:
 
 
 _ALONE = "alone"
+
+
+def _settings(client: t.Any) -> dict[str, str]:
+    """What decides about failovers; nothing where the user may not read it."""
+    try:
+        found = client.config_get(_cluster_hold.SWITCH, _cluster_hold.TITLE)
+    except ERRORS as error:
+        if type(error).__name__ not in ("NoPermissionError", "ResponseError"):
+            raise
+        return {}
+    return {name.decode() if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
+            for name, value in found.items()}
 
 
 def _state(one: Seen, seen: t.Mapping[str, Seen]) -> str:
