@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -54,6 +55,15 @@ def healthy(cluster: Scratch) -> dict[str, t.Any]:
     found = accepted(run_module("redis_cluster_info", {**cluster.args}))
     assert found["healthy"], found["reasons"]
     return found
+
+
+def actions(result: ModuleResult) -> list[str]:
+    return [step["action"] for step in result["steps"]]
+
+
+def failovers(cluster: Scratch) -> list[t.Any]:
+    """What decides at each node whether it may be elected, and its title."""
+    return [cluster.client(node).config_get("cluster-replica-no-failover", "proc-title-template") for node in cluster.nodes]
 
 
 def fill(cluster: Scratch, number: int = 200) -> None:
@@ -186,12 +196,17 @@ def test_nodes_that_come_back_at_other_addresses_find_one_another(tmp_path: Path
             cluster.start(node)
         cluster.until(lambda: all(cluster.client(node).ping() for node in cluster.nodes), "a node does not answer")
         told = accepted(run(cluster, check=True))
-        assert told["changed"] is True and {step["action"] for step in told["steps"]} == {"meet"}
-        before = writes(cluster)
+        assert told["changed"] is True and [name for name, _same in itertools.groupby(actions(told))] == ["hold", "meet", "release"]
+        before, set_before = writes(cluster), failovers(cluster)
         done = accepted(run(cluster))
-        assert done["changed"] is True and {step["action"] for step in done["steps"]} == {"meet"}
+        replicas = {node.address for node in cluster.nodes} - {node.address for node in cluster.primaries()}
+        for action in ("hold", "release"):
+            assert {step["node"] for step in done["steps"] if step["action"] == action} == replicas and actions(done).count(action) == 3
+        assert done["changed"] is True and actions(done)[:3] == ["hold"] * 3 and actions(done)[-3:] == ["release"] * 3
+        assert set(actions(done)[3:-3]) == {"meet"} and failovers(cluster) == set_before
         after = writes(cluster)
-        assert {name for name, calls in after.items() if calls != before.get(name, 0)} <= {"cmdstat_cluster|meet", "cmdstat_replconf", "cmdstat_ping"}
+        assert {name for name, calls in after.items() if calls != before.get(name, 0)} <= {
+            "cmdstat_cluster|meet", "cmdstat_config|set", "cmdstat_replconf", "cmdstat_ping"}
         assert {row["address"] for row in healthy(cluster)["nodes"]} == {node.address for node in cluster.nodes}
         assert {cluster.client(node).execute_command("CLUSTER MYID") for node in cluster.nodes} == ids
         assert [cluster.nodes.index(node) for node in cluster.primaries()] == owners, "no replica was elected meanwhile"
