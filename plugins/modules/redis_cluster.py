@@ -15,6 +15,12 @@ description:
   - Nothing is written where a node does not answer, holds keys and is not part of the cluster, or belongs to another one;
     where slots have no owner while there are keys; where the nodes are too few or an address is there twice; and where the
     cluster has a working node that is not declared. One that is gone and not declared is only a warning.
+  - While nodes that lost each other meet, every replica is held, so that none has itself elected with what data it has;
+    C(cluster-replica-no-failover) is V(yes) there, and the process title ends in C(caching-healing), by which the next run knows it.
+    All are released once every node says that all is well. After a run that failed or was killed in between, no replica takes
+    over by itself until it is run again.
+  - Nodes are not brought together where a primary came back with less than half of the keys of its replica, or a replica that took
+    over has less than half of what its former primary has, as one would copy the other.
   - There is no memory between runs, so a run that was killed is finished by running it again.
   - It ends when each node says that the cluster is ok, sees all the others, and every replica has its primary's data.
 version_added: 1.0.0
@@ -59,7 +65,7 @@ notes:
   - O(redis_nodes) is not needed here. O(redis_address_map) says where the addresses of O(nodes) are reached from the module.
   - Nodes whose connections to each other come from another address than their own (NAT, several networks) need
     C(cluster-announce-ip), or they never agree on where they are.
-  - Needs Redis 7 or newer, or Valkey.
+  - Needs Redis 7 or newer, or Valkey. To heal, the user needs C(CONFIG GET) and C(CONFIG SET) beside C(CLUSTER) and C(INFO).
 """
 
 EXAMPLES = r"""
@@ -86,7 +92,8 @@ topology:
     - {primary: '10.0.0.21:6379', slots: ['0-5460'], slot_count: 5461, replicas: ['10.0.0.22:6380']}
 steps:
   description:
-    - What was done, or in check mode would be, in order. C(action) is one of C(set_epoch), C(add_slots), C(meet) and C(replicate).
+    - What was done, or in check mode would be, in order. C(action) is one of C(hold) (a replica is not to be elected),
+      C(set_epoch), C(add_slots), C(meet), C(replicate) and C(release) (it may be elected again).
     - Nodes that still do not see each other after a while meet directly; such a step is not told in check mode.
   returned: always, once the nodes were read
   type: list

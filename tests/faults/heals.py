@@ -84,7 +84,7 @@ def roles(cluster: Scratch) -> dict[int, tuple[str, str, int]]:
 def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
     """`timeout`: the node timeout in ms; `wait`: seconds between the restart and the run."""
     made = Trial(flavour, which, timeout)
-    options = {"appendonly": "yes", "cluster-node-timeout": str(timeout)}
+    options = {"appendonly": "yes", "appendfsync": "always", "cluster-node-timeout": str(timeout)}   # what a kill loses is another matter
     with tempfile.TemporaryDirectory() as folder, Scratch(Path(folder) / "c", flavour, 3, 1, options) as cluster:
         fill(cluster)
         before = roles(cluster)
@@ -97,6 +97,10 @@ def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
             made.broken.append(done["msg"])
         for moment in ("at once", "later"):
             after = roles(cluster)
+            states = {node.port: cluster.client(node).execute_command("CLUSTER INFO")["cluster_state"] for node in cluster.nodes}
+            if set(states.values()) != {"ok"}:
+                made.broken.append(f"{moment}: cluster_state is {states}; roles were {before} and are {after}")
+                break
             made.elected = sum(after[number][0] == "master" != before[number][0] for number in before)
             made.missing = missing(cluster)
             made.broken += [f"{moment}: {made.missing} keys are missing"] if made.missing else []

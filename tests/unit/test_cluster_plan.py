@@ -112,7 +112,7 @@ def whole(model: Model, wanted: list[Declared], replicas: int) -> cluster.Plan:
 SHAPES = st.tuples(st.integers(3, 5), st.integers(0, 2), st.integers(0, 2))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(SHAPES, st.lists(st.integers(0, 6), max_size=8), st.lists(st.sampled_from("abc"), max_size=18))
 def test_a_cluster_is_formed_however_often_the_run_is_cut_off(shape: tuple[int, int, int], cuts: list[int], locations: list[str]) -> None:
     shards, replicas, more = shape
@@ -188,7 +188,7 @@ def test_a_node_joins_the_shard_with_the_fewest_replicas_or_the_one_that_is_name
 
 
 @pytest.mark.hazard("H40")
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.sets(st.integers(1, 6), min_size=1), st.integers(0, 7))
 def test_nodes_at_new_addresses_meet_and_nothing_else_is_done(moved: set[int], most: int) -> None:
     model = formed()
