@@ -17,13 +17,17 @@ _PASSWORD = re.compile(r"^[#!<>]")
 
 
 class View(t.NamedTuple):
-    """What one node says: the cluster as it sees it, CLUSTER INFO and INFO. ``error``: why it says nothing."""
+    """What one node says: the cluster as it sees it, CLUSTER INFO and INFO. ``error``: why it says nothing.
+
+    ``held``: a healing that has not ended keeps it from being elected.
+    """
 
     address: str
     nodes: tuple[Node, ...] = ()
     cluster: t.Mapping[str, str] = {}
     info: t.Mapping[str, str] = {}
     error: str = ""
+    held: bool = False
 
 
 def known(views: t.Iterable[View]) -> dict[str, Node]:
@@ -107,6 +111,7 @@ def reasons(views: t.Sequence[View], max_lag: int) -> list[str]:
     answered = [view for view in views if not view.error]
     told += [f"{view.address}: cluster_state is {state}" for view in answered if (state := view.cluster.get("cluster_state", "not told")) != "ok"]
     told += _marks(answered)
+    told += [f"automatic failover of {view.address} is held by an unfinished redis_cluster run: run it again" for view in answered if view.held]
     chosen = majority(views)
     if chosen is None:
         return told

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keeping replicas from being elected, and data from being overwritten, while the nodes of a cluster find each other. Pure functions.
+"""Keeping replicas from being elected, and data from being overwritten, while the nodes of a cluster find each other.
 
 Primaries that find each other again first agree that a third has failed, and its replica has itself elected. So every replica is
 held (``cluster-replica-no-failover yes``) until all is well. That it was held by this module stands in the same CONFIG SET on the
@@ -14,33 +14,46 @@ import typing as t
 
 from ._cluster_touch import Seen
 from ._errors import CachingError
+from ._redis import ERRORS
 
 SWITCH, TITLE = "cluster-replica-no-failover", "proc-title-template"
 _MARK = " caching-healing"
 
 
-def failover(settings: t.Mapping[str, str]) -> str:
+def failover(now: t.Mapping[str, str]) -> str:
     """``on``; ``off``, as somebody set it; ``held`` by this module; or ``unknown``, where CONFIG is not allowed."""
-    if SWITCH not in settings or TITLE not in settings:
+    if SWITCH not in now or TITLE not in now:
         return "unknown"
-    return "held" if settings[TITLE].endswith(_MARK) else "off" if settings[SWITCH] == "yes" else "on"
+    return "held" if now[TITLE].endswith(_MARK) else "off" if now[SWITCH] == "yes" else "on"
 
 
-def words(action: str, settings: t.Mapping[str, str]) -> list[str]:
+def settings(client: t.Any) -> dict[str, str]:
+    """What decides about failovers; nothing where the user may not read it."""
+    try:
+        found = client.config_get(SWITCH, TITLE)
+    except ERRORS as error:
+        if type(error).__name__ not in ("NoPermissionError", "ResponseError"):
+            raise
+        return {}
+    return {name.decode() if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
+            for name, value in found.items()}
+
+
+def words(action: str, now: t.Mapping[str, str]) -> list[str]:
     """What CONFIG SET is given to hold a replica or to release it; both settings at once, or none."""
-    title = settings[TITLE].removesuffix(_MARK)
+    title = now[TITLE].removesuffix(_MARK)
     return [SWITCH, "yes", TITLE, title + _MARK] if action == "hold" else [SWITCH, "no", TITLE, title]
 
 
-def to_hold(seen: t.Mapping[str, Seen]) -> list[str]:
-    """The replicas that must not be elected meanwhile."""
+def to_hold(seen: t.Mapping[str, Seen], yielding: t.Collection[str] = ()) -> list[str]:
+    """Who must not be elected meanwhile: replicas, and former primaries, which become some."""
     for one in seen.values():
         if one.failover == "unknown":
             raise CachingError(
                 f"{one.address}: CONFIG GET {SWITCH} and {TITLE} is not answered. Nodes that lost each other are only brought together "
                 "while no replica can be elected, so the user needs CONFIG GET and CONFIG SET there"
             )
-    return [one.address for one in seen.values() if not one.me.is_primary and one.failover == "on"]
+    return [one.address for one in seen.values() if (not one.me.is_primary or one.address in yielding) and one.failover == "on"]
 
 
 def safe(seen: t.Mapping[str, Seen]) -> None:

@@ -49,7 +49,8 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
     lost_each_other = any(reunions(declared, seen))
     if lost_each_other:
         safe(seen)
-    held = to_hold(seen) if lost_each_other else []
+    yielding = [node.address for node in declared if _slots(seen[node.address].me) and not claims[node.address]]
+    held = to_hold(seen, yielding) if lost_each_other else []
     steps = [_step("hold", address) for address in held] + _epochs(shards, seen)
     steps += [_step("add_slots", shard.primary.address, slots=ranges(shard.slots)) for shard in shards if not claims[shard.primary.address]]
     steps += _meets(declared, seen, members)

@@ -13,7 +13,7 @@ description:
     in RV(reasons); the module fails only where none answers.
   - Flags are read exactly, so a suspected node (C(fail?)) is not a failed one, and C(nofailover) is neither. Slots without a
     working primary, replicas whose link is down or that lag, shards without a replica, and nodes that see the cluster
-    otherwise than the others are told too.
+    otherwise than the others are told too, and replicas that an M(exalt.caching.redis_cluster) run which did not end left held.
   - Passwords, their hashes and the arguments of commands are never returned.
   - Operations S067, S087, S088, S098, S159 and S161 of the operations guide.
 version_added: 1.0.0

@@ -9,6 +9,7 @@ that it had, no epoch was raised (no replica was elected), failovers are as they
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 import typing as t
@@ -60,11 +61,12 @@ def moved(cluster: Scratch, which: str) -> list[Node]:
     return {"all": list(cluster.nodes), "primary": [primary], "replica": [replica], "shard": [primary, replica]}[which]
 
 
-def move(cluster: Scratch, nodes: list[Node], apart: float = 0.0) -> None:
-    """They stop, and come back at other ports, with their files; `apart`: so long after, so that the others know that they are gone."""
+def move(cluster: Scratch, nodes: list[Node], empty: t.Collection[Node] = ()) -> None:
+    """They stop, and come back at other ports, with their files; `empty` without their data."""
     for node in nodes:
         cluster.kill(node)
-    time.sleep(apart)
+    for node in empty:
+        shutil.rmtree(node.folder / "appendonlydir")
     for node, port in zip(nodes, free_ports(len(nodes))):
         node.port = port
         cluster.start(node)
@@ -79,6 +81,11 @@ def roles(cluster: Scratch) -> dict[int, tuple[str, str, int]]:
         mine = next(row for row in text.values() if "myself" in row["flags"])
         found[number] = ("master" if "master" in mine["flags"] else "slave", mine["master_id"], int(mine["epoch"]))
     return found
+
+
+def changed_roles(before: dict[int, tuple[str, str, int]], after: dict[int, tuple[str, str, int]]) -> list[int]:
+    """Nodes that are or follow something else now, and primaries whose epoch was raised: somebody was elected."""
+    return [number for number, was in before.items() if after[number][:2] != was[:2] or (was[0] == "master" and after[number] != was)]
 
 
 def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
@@ -104,9 +111,7 @@ def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
             made.elected = sum(after[number][0] == "master" != before[number][0] for number in before)
             made.missing = missing(cluster)
             made.broken += [f"{moment}: {made.missing} keys are missing"] if made.missing else []
-            primaries = [number for number in before if before[number][0] == "master"]
-            made.broken += [f"{moment}: roles were {before} and are {after}"] if any(
-                after[number][:2] != before[number][:2] or (number in primaries and after[number][2] != before[number][2]) for number in before) else []
+            made.broken += [f"{moment}: roles were {before} and are {after}"] if changed_roles(before, after) else []
             time.sleep(0.0 if made.broken else timeout / 1000 * 2 if moment == "at once" else 0)
         held = [node.port for node in cluster.nodes if cluster.client(node).config_get("cluster-replica-no-failover").popitem()[1] != "no"]
         made.broken += [f"no failover at {held}"] if held else []

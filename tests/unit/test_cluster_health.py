@@ -43,6 +43,11 @@ def test_a_healthy_cluster_has_no_reasons() -> None:
     ]
 
 
+def test_a_healing_that_did_not_end_is_told() -> None:
+    text = "automatic failover of 10.0.0.4:6379 is held by an unfinished redis_cluster run: run it again"
+    assert health.reasons(views(r2=view("r2")._replace(held=True)), 0) == [text]
+
+
 @pytest.mark.hazard("H25")
 @pytest.mark.parametrize(
     ("line", "told"),

@@ -54,6 +54,7 @@ def test_a_hold_is_found_and_undone_without_a_trace_however_often_it_is_done(tit
 def test_replicas_are_held_unless_somebody_did_it_already() -> None:
     nodes = seen(one(1), one(2, follows=1), one(3, follows=1, failover="off"), one(4, follows=1, failover="held"), one(5, failover="off"))
     assert hold.to_hold(nodes) == ["10.0.0.2:6379"]
+    assert hold.to_hold(nodes, ["10.0.0.1:6379", "10.0.0.5:6379"]) == ["10.0.0.1:6379", "10.0.0.2:6379"], "they become replicas"
 
 
 def test_where_config_is_not_allowed_nothing_is_brought_together() -> None:

@@ -68,7 +68,7 @@ class Model:
             given = [part.partition("-") for part in step["slots"].split()]
             self.slots[node] = tuple((int(low), int(high or low)) for low, _dash, high in given)
         elif step["action"] == "hold":
-            assert self.follows[node] and node not in self.held
+            assert node not in self.held
             self.held.add(node)
         elif step["action"] == "release":
             assert not self.old and not self.stale, "only when all have found each other"
@@ -200,6 +200,20 @@ def test_nodes_at_new_addresses_meet_and_nothing_else_is_done(moved: set[int], m
     assert actions == ["hold"] * 3 + ["meet"] * (len(actions) - 6) + ["release"] * 3 and len(actions) > 6
     whole(model, declared(model), 1)
     assert not model.stale, "each knows where it is itself"
+
+
+@pytest.mark.hazard("H40")
+def test_a_former_primary_that_lost_the_others_is_held_too() -> None:
+    """Its replica took over, so it becomes that one's replica as soon as it hears of it, and must not be elected then."""
+    model = formed()
+    former, new = "10.0.0.1:6379", next(address for address, follows in model.follows.items() if follows == "10.0.0.1:6379")
+    model.follows[new], model.slots[new], model.epoch[new] = None, model.slots[former], 9
+    assert cluster.plan(declared(model), model.seen(), 1).steps == [], "it yields by itself"
+    model.old = {address: "10.9.9.9:6379" for address in model.ids}
+    steps = cluster.plan(declared(model), model.seen(), 1).steps
+    held = [step["node"] for step in steps if step["action"] == "hold"]
+    assert former in held and new not in held and len(held) == 3
+    assert [step["node"] for step in steps if step["action"] == "release"] == held
 
 
 def stranger(flags: str, slots: tuple[tuple[int, int], ...] = ()) -> Node:

@@ -184,7 +184,7 @@ class Cluster:
             text = client.execute_command("CLUSTER NODES")
             state = _topology.info(client.execute_command("CLUSTER INFO")).get("cluster_state", "not told")
             info = _topology.info(client.execute_command("INFO", "everything"))
-            self._settings[address] = settings = _settings(client)
+            self._settings[address] = settings = _cluster_hold.settings(client)
             client.close()
         except ERRORS as error:
             raise self.source.refusal_at(address, error) from None
@@ -214,18 +214,6 @@ class _Again:
 
 
 _ALONE = "alone"
-
-
-def _settings(client: t.Any) -> dict[str, str]:
-    """What decides about failovers; nothing where the user may not read it."""
-    try:
-        found = client.config_get(_cluster_hold.SWITCH, _cluster_hold.TITLE)
-    except ERRORS as error:
-        if type(error).__name__ not in ("NoPermissionError", "ResponseError"):
-            raise
-        return {}
-    return {name.decode() if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
-            for name, value in found.items()}
 
 
 def _state(one: Seen, seen: t.Mapping[str, Seen]) -> str:

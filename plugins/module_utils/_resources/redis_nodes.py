@@ -9,7 +9,7 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import _cluster_health, _topology
+from .. import _cluster_health, _cluster_hold, _topology
 from .._cluster_health import View
 from .._errors import CachingError, one_line
 from .._redis import ERRORS, Redis
@@ -66,6 +66,8 @@ class Nodes:
             nodes = tuple(_topology.nodes(client.execute_command("CLUSTER NODES")))
             cluster = _topology.info(client.execute_command("CLUSTER INFO"))
             found = View(address, nodes, cluster, _topology.info(client.execute_command("INFO", "everything")))
+            if any({"myself", "nofailover"} <= node.flags for node in nodes):
+                found = found._replace(held=_cluster_hold.failover(_cluster_hold.settings(client)) == "held")
         except ERRORS as error:
             return View(address, error=self.source.refusal_at(address, error).message)
         except CachingError as error:

@@ -6,11 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import signal
-import subprocess
-import sys
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +13,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.harness import modules, process
+from tests.harness.cut import Cut
 from tests.harness.modules import ModuleResult, run_module
-from tests.harness.redis_proxy import RedisProxies
 from tests.harness.scratch import Node, Scratch, free_ports
 from tests.harness.sequence import accepted
 
-CHANGES = {"SET-CONFIG-EPOCH", "ADDSLOTSRANGE", "MEET", "REPLICATE"}
 READS = {"cluster|nodes", "cluster|info", "info", "ping", "hello", "auth", "select", "client|setinfo", "client|setname", "config|get", "command",
          "cluster|myid", "dbsize", "cluster|slots", "replconf", "psync"}
 WAIT = "PT40S"
@@ -125,41 +118,16 @@ def test_three_nodes_without_replicas_with_a_password(tmp_path: Path, flavour: s
         assert cluster.sizes() == 10
 
 
-class Killing(RedisProxies):
-    """Ends the module, by SIGKILL, when it is about to send its `limit`-th change: none of it arrives."""
-
-    limit, sent, victim = 0, 0, 0
-
-    def _message(self, stream: t.BinaryIO) -> tuple[bytes, list[bytes]]:
-        raw, words = super()._message(stream)
-        if len(words) > 1 and words[0].upper() == b"CLUSTER" and words[1].decode("utf-8", "replace").upper() in CHANGES:
-            self.sent += 1
-            if self.sent == self.limit:
-                os.kill(self.victim, signal.SIGKILL)
-                raise OSError("the module is gone")
-        return raw, words
-
-
 def test_a_run_that_is_killed_again_and_again_is_finished_by_the_next(blank: Scratch) -> None:
     whole = accepted(run(blank, check=True))
-    proxies = Killing([node.address for node in blank.nodes])
+    proxies = Cut([node.address for node in blank.nodes])
     killed = 0
     try:
-        given = {**args(blank.nodes), "redis_address_map": proxies.address_map}
-        arguments = {**given, **modules.internal("redis_cluster", check=False, diff=True, verbosity=0)}
-        while True:
-            proxies.limit, proxies.sent = 5, 0
-            with subprocess.Popen([sys.executable, "-m", f"{modules.PACKAGE}.redis_cluster"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, env=process.environment(None)) as child:
-                proxies.victim = child.pid
-                out, _err = child.communicate(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode(), timeout=90)
-            if child.returncode != -signal.SIGKILL:
-                break
+        while (done := proxies.run("redis_cluster", args(blank.nodes), 5)) is None:
             killed += 1
             assert killed < 20
     finally:
         proxies.close()
-    done = json.loads(out)
     assert not done.get("failed"), done.get("msg")
     assert killed >= 3, "four steps a run, of 14"
     assert done["topology"] == whole["topology"], "as a run in one go had made it"
