@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keeping replicas from being elected, and data from being overwritten, while the nodes of a cluster find each other.
+"""Keeping replicas from being elected, and data from being overwritten, while the nodes of a cluster find each other. Pure functions.
 
 Primaries that find each other again first agree that a third has failed, and its replica has itself elected. So every replica is
 held (``cluster-replica-no-failover yes``) until all is well. That it was held by this module stands in the same CONFIG SET on the
@@ -14,7 +14,6 @@ import typing as t
 
 from ._cluster_touch import Seen
 from ._errors import CachingError
-from ._redis import ERRORS
 
 SWITCH, TITLE = "cluster-replica-no-failover", "proc-title-template"
 _MARK = " caching-healing"
@@ -25,18 +24,6 @@ def failover(now: t.Mapping[str, str]) -> str:
     if SWITCH not in now or TITLE not in now:
         return "unknown"
     return "held" if now[TITLE].endswith(_MARK) else "off" if now[SWITCH] == "yes" else "on"
-
-
-def settings(client: t.Any) -> dict[str, str]:
-    """What decides about failovers; nothing where the user may not read it."""
-    try:
-        found = client.config_get(SWITCH, TITLE)
-    except ERRORS as error:
-        if type(error).__name__ not in ("NoPermissionError", "ResponseError"):
-            raise
-        return {}
-    return {name.decode() if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
-            for name, value in found.items()}
 
 
 def words(action: str, now: t.Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import backups, locks, restores
+from tests.faults import backups, heals, locks, restores
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -74,21 +74,24 @@ def main() -> int:
         if started:
             lifecycle.down()
     kills = restores.kills(5 * count, first)
+    healed = heals.trials(count, first) + heals.trials(1, first, 15000)
     seconds = round(time.monotonic() - began, 1)
     details = {
+        "heals": [dataclasses.asdict(trial) for trial in healed],
         "trials": [dataclasses.asdict(trial) for trial in trials], "backups": [dataclasses.asdict(trial) for trial in taken],
         "restores": [dataclasses.asdict(kill) for kill in kills], "locks": {name: dataclasses.asdict(race) for name, race in races.items()},
     }
     paths.write(paths.ROOT / "build" / "faults.json", json.dumps({**details, "seconds": seconds}, indent=1) + "\n")
     print(table(trials))
     print(backups.table(taken))
+    print(heals.table(healed))
     killed, wrote, held = (sum(picks) for picks in zip(*((kill.killed, kill.wrote, not kill.broken) for kill in kills)))
     print(f"restores killed: {killed} of {len(kills)} trials, {wrote} after the first write, held {held}")
     for name, race in races.items():
         print(f"20 runs that want one lock, {name}: {len(race.winners)} rounds, one winner in {race.held}, {race.seconds:.0f} s")
     print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
     won = all(race.held == len(race.winners) for race in races.values())
-    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills]) else 1
+    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed]) else 1
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from .._cluster_touch import Declared, Seen
 from .._errors import CachingError
 from .._redis import ERRORS, Redis
 from .._wait import Deadline, wait_for
+from .redis_nodes import failover_settings
 
 _LOOKS, _BETWEEN = 4, 0.5    # a link may just be renewed: that is no reason to meet again
 _AGAIN = 3.0                 # seconds; a handshake that failed is given up by the nodes after their timeout
@@ -184,7 +185,7 @@ class Cluster:
             text = client.execute_command("CLUSTER NODES")
             state = _topology.info(client.execute_command("CLUSTER INFO")).get("cluster_state", "not told")
             info = _topology.info(client.execute_command("INFO", "everything"))
-            self._settings[address] = settings = _cluster_hold.settings(client)
+            self._settings[address] = settings = failover_settings(client)
             client.close()
         except ERRORS as error:
             raise self.source.refusal_at(address, error) from None

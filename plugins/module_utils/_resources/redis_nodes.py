@@ -21,6 +21,18 @@ _MOST_ROUNDS = 3
 _Found = dict[str, t.Any]
 
 
+def failover_settings(client: t.Any) -> dict[str, str]:
+    """What decides about failovers; nothing where the user may not read it."""
+    try:
+        found = client.config_get(_cluster_hold.SWITCH, _cluster_hold.TITLE)
+    except ERRORS as error:
+        if type(error).__name__ not in ("NoPermissionError", "ResponseError"):
+            raise
+        return {}
+    return {name.decode() if isinstance(name, bytes) else name: value.decode() if isinstance(value, bytes) else value
+            for name, value in found.items()}
+
+
 class Nodes:
     """The nodes of one cluster: found from the seeds, each asked once for what all subsets need."""
 
@@ -67,7 +79,7 @@ class Nodes:
             cluster = _topology.info(client.execute_command("CLUSTER INFO"))
             found = View(address, nodes, cluster, _topology.info(client.execute_command("INFO", "everything")))
             if any({"myself", "nofailover"} <= node.flags for node in nodes):
-                found = found._replace(held=_cluster_hold.failover(_cluster_hold.settings(client)) == "held")
+                found = found._replace(held=_cluster_hold.failover(failover_settings(client)) == "held")
         except ERRORS as error:
             return View(address, error=self.source.refusal_at(address, error).message)
         except CachingError as error:
