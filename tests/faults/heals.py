@@ -88,8 +88,8 @@ def changed_roles(before: dict[int, tuple[str, str, int]], after: dict[int, tupl
     return [number for number, was in before.items() if after[number][:2] != was[:2] or (was[0] == "master" and after[number] != was)]
 
 
-def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
-    """`timeout`: the node timeout in ms; `wait`: seconds between the restart and the run."""
+def trial(flavour: str, which: str, timeout: int, wait: float, plant: t.Callable[[Scratch], t.Any] = bool) -> Trial:
+    """`timeout`: the node timeout in ms; `wait`: seconds between the restart and the run; `plant`: what the judge has to find."""
     made = Trial(flavour, which, timeout)
     options = {"appendonly": "yes", "appendfsync": "always", "cluster-node-timeout": str(timeout)}   # what a kill loses is another matter
     with tempfile.TemporaryDirectory() as folder, Scratch(Path(folder) / "c", flavour, 3, 1, options) as cluster:
@@ -102,6 +102,7 @@ def trial(flavour: str, which: str, timeout: int, wait: float) -> Trial:
         made.seconds, made.changed = round(time.monotonic() - began, 1), bool(done.get("changed"))
         if done.get("failed"):
             made.broken.append(done["msg"])
+        plant(cluster)
         for moment in ("at once", "later"):
             after = roles(cluster)
             states = {node.port: cluster.client(node).execute_command("CLUSTER INFO")["cluster_state"] for node in cluster.nodes}
@@ -129,10 +130,10 @@ def trials(count: int, first: int, timeout: int = 1000, flavours: t.Sequence[str
 
 
 def table(found: list[Trial]) -> str:
-    lines = [f"{'healed':<10}{'moved':<10}{'trials':>7}{'elected':>9}{'keys lost':>11}{'held':>6}{'longest':>9}"]
-    for flavour, which in dict.fromkeys((one.flavour, one.which) for one in found):
-        those = [one for one in found if (one.flavour, one.which) == (flavour, which)]
+    lines = [f"{'healed':<10}{'moved':<10}{'timeout':>9}{'trials':>7}{'elected':>9}{'keys lost':>11}{'held':>6}{'longest':>9}"]
+    for flavour, which, timeout in dict.fromkeys((one.flavour, one.which, one.timeout) for one in found):
+        those = [one for one in found if (one.flavour, one.which, one.timeout) == (flavour, which, timeout)]
         held = sum(not one.broken for one in those)
-        lines.append(f"{flavour:<10}{which:<10}{len(those):>7}{sum(one.elected for one in those):>9}{sum(one.missing for one in those):>11}"
+        lines.append(f"{flavour:<10}{which:<10}{timeout:>9}{len(those):>7}{sum(one.elected for one in those):>9}{sum(one.missing for one in those):>11}"
                      f"{held:>6}{max(one.seconds for one in those):>7.0f} s")
     return "\n".join(lines)
