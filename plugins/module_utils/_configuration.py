@@ -139,3 +139,39 @@ def at_start(revisions: list[Revision], started: str) -> Revision | None:
     """What a process read that started then: the newest revision that was written before it, else the oldest one known."""
     older = [one for one in revisions if one.written[:19] <= started[:19]]
     return (older or revisions[-1:] or [None])[0]
+
+
+def _below(tree: t.Any, path: str) -> t.Any:
+    """The value at a whole name below a bean, whatever its spelling; None where there is none."""
+    return {canonical(name): value for name, value in flat(tree).items()}.get(path)
+
+
+def in_force(properties: t.Any, key: str) -> t.Any:
+    """What a process says of a key in its configprops: what it read from files where it tells that, else what it uses."""
+    name, best = canonical(key), ("", None)
+    contexts = properties.get("contexts") if isinstance(properties, dict) else None
+    for context in (contexts or {}).values():
+        for bean in (context.get("beans") or {}).values():
+            prefix = canonical(str(bean.get("prefix", "")))
+            if len(prefix) > len(best[0]) and name.startswith(f"{prefix}."):
+                rest = name[len(prefix) + 1:]
+                read = _below(bean.get("inputs") or {}, f"{rest}.value")
+                value = _below(bean.get("properties") or {}, rest) if read is None else read
+                best = (prefix, value) if value is not None else best
+    return best[1]
+
+
+def unread(told: list[dict[str, t.Any]], wanted: Tree, keys: list[str]) -> list[str]:
+    """Processes that say another value of one of these keys than the written one; a key that they do not tell speaks for nothing."""
+    values = {canonical(name): value for name, value in flat(nested(wanted)).items()}
+    found = []
+    for process in told:
+        if process.get("error"):
+            found.append(f"{process['name']} ({process['error']})")
+            continue
+        for key in keys:
+            expected, seen = values.get(canonical(key)), in_force(process.get("properties"), key)
+            if expected is not None and seen is not None and not is_secret(key) and str(seen).lower() != str(expected).lower():
+                found.append(f"{process['name']} ({key} is {shown(key, seen)})")
+                break
+    return found

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Kubernetes objects: what a dry run would change in them and whose they are, and objects as somebody would write them. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+from ._errors import CachingError
+
+MANAGER = "exalt.caching"
+LINES, WIDTH = 40, 160
+# What the server adds by itself
+_SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "ownerReferences", "deletionTimestamp",
+            "deletionGracePeriodSeconds")
+_NOTES = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration", "pv.kubernetes.io/bind-completed")
+Object = t.Dict[str, t.Any]
+
+
+class Planned(t.NamedTuple):
+    """One object of a dry run. ``before``/``after``: the parts that differ."""
+
+    name: str
+    before: Object
+    after: Object
+    changed: bool
+    new: bool
+    ours: bool
+
+
+def reason(message: str) -> str:
+    """The API server's own words out of a client's message, in one line."""
+    said = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', message.replace("\\\\", "\\"))
+    words = said[1].replace('\\"', '"') if said else message
+    return re.sub(r"\s+", " ", words).strip()
+
+
+def planned(definition: Object, outcome: Object, namespace_is_new: bool = False) -> Planned:
+    name = f"{definition['kind']} {definition['metadata']['name']}"
+    if outcome.get("error"):
+        told = reason(str(outcome["error"].get("msg", outcome["error"])))
+        if namespace_is_new and re.search(r'namespaces "[^"]*" not found', told):
+            return Planned(name, {}, definition, True, True, True)
+        raise CachingError(f"{name}: {told}")
+    diff = outcome.get("diff") or {}
+    before, after = diff.get("before") or {}, diff.get("after") or {}
+    fields = (before.get("metadata") or {}).get("managedFields")
+    new = bool(outcome.get("changed")) and "kind" in after and "kind" not in before
+    ours = new or fields is None or any(one.get("manager") == MANAGER and one.get("operation") == "Apply" for one in fields)
+    return Planned(name, before, after, bool(outcome.get("changed")), new, ours)
+
+
+def _leaves(value: t.Any, path: str = "") -> dict[str, t.Any]:
+    if isinstance(value, dict) and value:
+        return {name: leaf for key, inner in value.items() for name, leaf in _leaves(inner, f"{path}.{key}" if path else str(key)).items()}
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        keyed = [(str(one.get("name", one.get("mountPath", one.get("containerPort", one.get("port", number))))), one) for number, one in enumerate(value)]
+        return {name: leaf for key, inner in keyed for name, leaf in _leaves(inner, f"{path}[{key}]").items()}
+    return {path: value}
+
+
+def _told(value: t.Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= WIDTH // 2 else text[:WIDTH // 2] + "…"
+
+
+def lines(one: Planned) -> list[str]:
+    """What differs, without what the server writes by itself; of a Secret only the names."""
+    if not one.changed:
+        return []
+    if one.new:
+        return [f"{one.name}: new"]
+
+    def shown(part: Object) -> dict[str, t.Any]:
+        meta = {key: value for key, value in (part.get("metadata") or {}).items() if key not in _SERVERS}
+        return _leaves({**{key: value for key, value in part.items() if key not in ("metadata", "status")}, **({"metadata": meta} if meta else {})})
+
+    before, after = shown(one.before), shown(one.after)
+    found = []
+    for path in sorted(before.keys() | after.keys()):
+        if path and before.get(path) != after.get(path):
+            if one.name.startswith("Secret "):
+                found.append(f"{one.name}: {path} changes")
+            else:
+                old, new = (_told(values[path]) if path in values else "unset" for values in (before, after))
+                found.append(f"{one.name}: {path}: {old} → {new}")
+    return found or [f"{one.name}: who owns its fields"]
+
+
+def summary(definitions: list[Object], outcomes: list[Object], namespace_is_new: bool = False) -> dict[str, t.Any]:
+    """``changed`` and ``foreign`` names, and the differences as lines."""
+    found = [planned(*pair, namespace_is_new=namespace_is_new) for pair in zip(definitions, outcomes)]
+    told = [line for one in found for line in lines(one)]
+    more = [f"… and {len(told) - LINES} more"] if len(told) > LINES else []
+    return {"changed": [one.name for one in found if one.changed], "new": [one.name for one in found if one.new],
+            "foreign": [one.name for one in found if not one.ours], "differences": told[:LINES] + more}
+
+
+def clean(found: Object) -> Object:
+    """As somebody would write it: without status and what the server adds; it can be applied to an empty namespace."""
+    kept = {key: value for key, value in found.items() if key != "status"}
+    meta = {key: value for key, value in found["metadata"].items() if key not in _SERVERS}
+    notes = {key: value for key, value in (meta.pop("annotations", None) or {}).items() if key not in _NOTES}
+    kept["metadata"] = {**meta, **({"annotations": notes} if notes else {})}
+    if found.get("kind") == "Service" and isinstance(found.get("spec"), dict):
+        own = ("clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+        kept["spec"] = {key: value for key, value in found["spec"].items()
+                        if key not in own and (key != "clusterIP" or value in ("None", ""))}
+    if found.get("kind") == "ServiceAccount":
+        kept.pop("secrets", None)
+    return kept

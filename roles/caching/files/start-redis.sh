@@ -1,0 +1,25 @@
+#!/bin/sh
+# Starts a Redis or Valkey node of a cluster: redis.conf, then what the environment says. The password goes by a file, as a command
+# line can be read by everybody.
+set -eu
+umask 077
+data=${REDIS_DATA:-/var/lib/redis}
+server=$(command -v valkey-server || command -v redis-server)
+{
+    echo "include /etc/redis/redis.conf"
+    echo "dir $data"
+    echo "cluster-announce-ip $POD_IP"
+    if [ -n "${REDIS_PASSWORD:-}" ]; then
+        escaped=$(printf '%s' "$REDIS_PASSWORD" | sed 's/[\\"]/\\&/g')
+        printf 'requirepass "%s"\nmasterauth "%s"\nprotected-mode no\n' "$escaped" "$escaped"
+    fi
+} >/tmp/redis-server.conf
+# A primary that comes back without its data within cluster-node-timeout would be a primary still, and its replicas would copy the
+# emptiness. It waits until one of them has taken over.
+if grep -q 'myself,master.*connected [0-9]' "$data/nodes.conf" 2>/dev/null && [ ! -s "$data/dump.rdb" ] && [ ! -d "$data/appendonlydir" ]; then
+    timeout=$(sed -n 's/^cluster-node-timeout  *//p' /etc/redis/redis.conf | tail -n 1)
+    pause=$((${timeout:-15000} * 3 / 1000 + 5))
+    echo "redis: this primary has lost its data; it waits $pause s, so that a replica takes over before it comes back" >&2
+    sleep "$pause"
+fi
+exec "$server" /tmp/redis-server.conf
