@@ -14,6 +14,8 @@ import pytest
 if t.TYPE_CHECKING:
     from tests.harness.hosts import HostsFleet
     from tests.harness.kubernetes import Cluster
+    from tests.harness.matrix import Platform
+    from tests.harness.matrix_kubernetes import KubernetesFleet
 
 
 def asked_for(platform: str) -> bool:
@@ -22,7 +24,8 @@ def asked_for(platform: str) -> bool:
 
 
 # What is not asked for is not even read: its libraries take a second to load.
-collect_ignore = [f"test_{name}.py" for name, platforms in {"kubernetes": ("kubernetes",), "hosts": ("compose", "systemd")}.items()
+collect_ignore = [f"test_{name}.py" for name, platforms in {
+    "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"), "matrix": ("kubernetes",)}.items()
                   if not any(map(asked_for, platforms))]
 
 
@@ -64,3 +67,26 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[HostsFleet]:
             lifecycle.down()
     if started and not fleet.engine.given:
         assert fleet.engine.leftovers() == []
+
+
+@pytest.fixture(scope="module")
+def deployed(cluster: Cluster) -> Iterator[KubernetesFleet]:
+    """A namespace beside the guide's, for a fleet that playbook deploy makes; the namespace is removed in the end."""
+    from tests.harness.matrix_kubernetes import KubernetesFleet
+
+    fleet = KubernetesFleet(cluster, "caching-deployed")
+    yield fleet
+    fleet.remove()
+
+
+# What the table of platform × operation runs on; a platform adds itself here.
+@pytest.fixture(scope="module", params=["kubernetes"])
+def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """A platform on which no fleet was deployed yet."""
+    if not asked_for(request.param):
+        pytest.skip(f"needs PLATFORMS={request.param}")
+    from tests.harness.matrix_kubernetes import KubernetesFleet
+
+    fleet = KubernetesFleet(request.getfixturevalue("cluster"), "caching-matrix")
+    yield fleet
+    fleet.remove()

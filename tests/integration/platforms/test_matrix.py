@@ -1,0 +1,72 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of platform × operation: one suite, on a fleet that playbook deploy has made. The tests follow each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.matrix import Platform
+from tests.harness.until import until
+
+POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
+
+
+@pytest.mark.operation("S001")
+def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
+    check = platform.play("site", check=True)
+    assert check.rc == 0 and check.changed > 0 and platform.members() == {}, check.stdout
+    first = platform.play("site")
+    assert first.rc == 0 and first.changed > 0, first.stdout
+    made = platform.members()
+    second = platform.play("site")
+    assert second.rc == 0 and second.changed == 0 and platform.members() == made, second.stdout
+
+
+def test_stop_and_start(platform: Platform) -> None:
+    assert platform.play("stop").rc == 0 and platform.instances() == 0
+    started = platform.play("start")
+    assert started.rc == 0 and platform.instances() == 3, started.stdout
+
+
+def test_scale(platform: Platform) -> None:
+    more = platform.play("scale", caching_replicas=4)
+    assert more.rc == 0 and platform.instances() == 4, more.stdout
+    back = platform.play("scale", caching_replicas=3)
+    assert back.rc == 0 and platform.instances() == 3, back.stdout
+
+
+@pytest.mark.operation("S021", "S084")
+def test_a_changed_configuration_is_read_without_a_restart(platform: Platform) -> None:
+    before = platform.members()
+    changed = platform.play("configure", caching_configuration=POOL)
+    assert changed.rc == 0 and "cache.redis.pool.maxTotal: 256 → 300 (live)" in changed.stdout, changed.stdout
+    assert platform.members() == before and changed.results("cache_task")[0]["changed"]
+    assert platform.play("configure", caching_configuration=POOL).changed == 0
+    back = platform.play("configure", caching_configuration_revision="previous")
+    assert back.rc == 0 and "cache.redis.pool.maxTotal: 300 → 256 (live)" in back.stdout, back.stdout
+
+
+@pytest.mark.hazard("H13")
+def test_drift_is_repaired(platform: Platform) -> None:
+    platform.drift()
+    assert platform.drifted()
+    repaired = platform.play("deploy")
+    assert repaired.rc == 0 and repaired.changed > 0 and not platform.drifted(), repaired.stdout
+
+
+def test_a_backup_is_taken_and_replayed(platform: Platform) -> None:
+    taken = platform.play("backup", **platform.store())
+    assert taken.rc == 0, taken.stdout
+    replayed = platform.play("restore_redis", **platform.store(), caching_restore_on_conflict="replace", caching_confirm=platform.name)
+    assert replayed.rc == 0, replayed.stdout
+
+
+def test_a_lost_member_is_healed(platform: Platform) -> None:
+    before = platform.members()
+    name = platform.lose_redis()
+    until(lambda: platform.members().get(name, before[name]) != before[name], f"{name} did not come back", 60)
+    healed = platform.play("deploy")
+    assert healed.rc == 0, healed.stdout
+    assert platform.play("status").rc == 0
