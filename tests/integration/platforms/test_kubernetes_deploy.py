@@ -45,7 +45,6 @@ def failed_with(outcome: t.Any, words: str) -> None:
     assert outcome.rc != 0 and words in said and "Traceback" not in said, outcome.stdout
 
 
-@pytest.mark.operation("S001")
 def test_check_mode_asks_for_nothing_but_dry_runs(cluster: Cluster, deployed: KubernetesFleet) -> None:
     before = cluster.now
     check = deployed.play("deploy", check=True)
@@ -53,7 +52,6 @@ def test_check_mode_asks_for_nothing_but_dry_runs(cluster: Cluster, deployed: Ku
     assert changes(cluster.audited(before)) == []
 
 
-@pytest.mark.operation("S001")
 def test_from_nothing_to_formed_and_healthy(cluster: Cluster, deployed: KubernetesFleet) -> None:
     assert cluster.core.list_namespaced_pod(deployed.namespace).items == []
     made = deployed.play("deploy")
@@ -101,7 +99,6 @@ def test_a_broken_image_ends_with_the_cause_and_the_old_ones_serve(deployed: Kub
     assert back.rc == 0, back.stdout
 
 
-@pytest.mark.operation("S063", "S168")
 @pytest.mark.hazard("H18")
 def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster, deployed: KubernetesFleet) -> None:
     before = cluster.now
@@ -116,7 +113,6 @@ def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster
     assert "pending" not in deployed.play("status").stdout
 
 
-@pytest.mark.operation("S021", "S084")
 def test_the_guides_own_fleet_is_configured_as_it_is(cluster: Cluster) -> None:
     check = cluster.play("configure", check=True, caching_configuration=POOL)
     assert check.rc == 0 and "cache.redis.pool.maxTotal: 256 → 300 (live)" in check.stdout, check.stdout

@@ -13,7 +13,6 @@ from tests.harness.until import until
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
 
 
-@pytest.mark.operation("S001")
 def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
     check = platform.play("site", check=True)
     assert check.rc == 0 and check.changed > 0 and platform.members() == {}, check.stdout
@@ -37,7 +36,6 @@ def test_scale(platform: Platform) -> None:
     assert back.rc == 0 and platform.instances() == 3, back.stdout
 
 
-@pytest.mark.operation("S021", "S084")
 def test_a_changed_configuration_is_read_without_a_restart(platform: Platform) -> None:
     before = platform.members()
     changed = platform.play("configure", caching_configuration=POOL)
