@@ -23,10 +23,6 @@ options:
     type: list
     elements: dict
     required: true
-  namespace_is_new:
-    description: Whether the namespace is not there yet and a real run makes it.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
@@ -46,10 +42,10 @@ from ansible_collections.exalt.caching.plugins.module_utils._errors import Cachi
 from ansible_collections.exalt.caching.plugins.module_utils._objects import summary
 
 
-def deploy_plan(result, definitions, namespace_is_new=False):
+def deploy_plan(result, definitions):
     outcomes = (result.get("result") or {}).get("results") or [result]
     try:
-        return summary(definitions, outcomes, bool(namespace_is_new))
+        return summary(definitions, outcomes)
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None
 

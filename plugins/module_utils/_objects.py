@@ -90,9 +90,11 @@ def lines(one: Planned) -> list[str]:
     return found or [f"{one.name}: who owns its fields"]
 
 
-def summary(definitions: list[Object], outcomes: list[Object], namespace_is_new: bool = False) -> dict[str, t.Any]:
-    """``changed`` and ``foreign`` names, and the differences as lines."""
-    found = [planned(*pair, namespace_is_new=namespace_is_new) for pair in zip(definitions, outcomes)]
+def summary(definitions: list[Object], outcomes: list[Object]) -> dict[str, t.Any]:
+    """``changed``, ``new`` and ``foreign`` names, and the differences as lines. In a namespace that comes to be, everything is new."""
+    pairs = list(zip(definitions, outcomes))
+    namespace_is_new = any(planned(*pair).new for pair in pairs if pair[0]["kind"] == "Namespace")
+    found = [planned(*pair, namespace_is_new=namespace_is_new) for pair in pairs]
     told = [line for one in found for line in lines(one)]
     more = [f"… and {len(told) - LINES} more"] if len(told) > LINES else []
     return {"changed": [one.name for one in found if one.changed], "new": [one.name for one in found if one.new],
