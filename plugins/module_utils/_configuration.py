@@ -138,7 +138,7 @@ def chosen(revisions: list[Revision], wanted: str) -> Revision:
 def at_start(revisions: list[Revision], started: str) -> Revision | None:
     """What a process read that started then: the newest revision that was written before it, else the oldest one known."""
     older = [one for one in revisions if one.written[:19] <= started[:19]]
-    return (older or revisions[-1:] or [None])[0]
+    return next(iter(older or revisions[-1:]), None)
 
 
 def _below(tree: t.Any, path: str) -> t.Any:
