@@ -1,6 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
 # Starts a Redis or Valkey node of a cluster: redis.conf, then what the environment says. The password goes by a file, as a command
 # line can be read by everybody.
 set -eu
