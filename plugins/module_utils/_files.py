@@ -1,0 +1,57 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Files of a deployment: which differ from what is declared, whose they are, and how they differ. Pure functions on data."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+
+from ._redact import is_secret
+
+MARK = "Managed by exalt.caching: playbook deploy writes this file"
+LINES, WIDTH = 40, 160
+_NAME = re.compile(r"\s*([\w.-]+)(\s*[=:]\s*|\s+)")
+
+
+class Wanted(t.NamedTuple):
+    """A file as declared; of a secret one only the names of its lines are shown."""
+
+    name: str
+    text: str
+    secret: bool
+
+
+def ours(present: str) -> bool:
+    return any(MARK in line for line in present.splitlines()[:3])
+
+
+def shown(line: str, secret: bool) -> str:
+    """A line without what nobody may read: in a file of secrets its name alone, elsewhere no value of a secret name."""
+    found = _NAME.match(line)
+    if found and (secret or is_secret(found[1])):
+        return f"{found[1]}{found[2]}(secret)"
+    return "(secret)" if secret and line.strip() and not line.startswith("#") else line[:WIDTH]
+
+
+def differences(one: Wanted, present: str | None) -> list[str]:
+    """Nothing where it is as declared, else lines like those of diff."""
+    if present is None:
+        return [f"{one.name}: new"]
+    found = [line for line in difflib.unified_diff(present.splitlines(), one.text.splitlines(), n=0, lineterm="")
+             if not line.startswith(("---", "+++", "@@"))]
+    return [f"{one.name}: {line[0]} {shown(line[1:], one.secret)}" for line in found] or (
+        [f"{one.name}: its last line ends otherwise"] if present != one.text else [])
+
+
+def plan(files: list[Wanted], present: list[str | None]) -> dict[str, t.Any]:
+    """Names of those that differ, places of those to write, names of those that somebody else made, and all differences."""
+    pairs = list(zip(files, present))
+    told = [line for pair in pairs for line in differences(*pair)]
+    more = [f"… and {len(told) - LINES} more"] if len(told) > LINES else []
+    away = [number for number, (one, text) in enumerate(pairs) if text != one.text]
+    return {"changed": [files[number].name for number in away], "places": away,
+            "foreign": [one.name for one, text in pairs if text is not None and text != one.text and not ours(text)],
+            "differences": told[:LINES] + more}
