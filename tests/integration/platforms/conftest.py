@@ -25,7 +25,8 @@ def asked_for(platform: str) -> bool:
 
 # What is not asked for is not even read: its libraries take a second to load.
 collect_ignore = [f"test_{name}.py" for name, platforms in {
-    "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"), "matrix": ("kubernetes",)}.items()
+    "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"),
+    "deploy_compose": ("compose",), "matrix": ("kubernetes",)}.items()
                   if not any(map(asked_for, platforms))]
 
 
