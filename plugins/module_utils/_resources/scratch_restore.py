@@ -38,6 +38,7 @@ _PREFIX = "exalt-drill-"
 _PROGRAMS = ("valkey-server", "redis-server")
 _STARTS = 30.0
 _ENDS = 10.0
+_PROCESSES = "/proc"
 _BUS = 10000   # the port of the cluster bus is so much higher
 
 
@@ -190,8 +191,25 @@ def _end(folder: str) -> None:
 
 
 def _works_in(pid: int, folder: str) -> bool:
-    """Whether this process is the server of this folder: it is where it works."""
+    """Whether this process is the server of this folder: it works there, or, where no system tells that, it answers to its password."""
+    if not os.path.isdir(_PROCESSES):
+        return _answers(pid, folder)
     try:
-        return os.path.samefile(f"/proc/{pid}/cwd", folder)
+        return os.path.samefile(f"{_PROCESSES}/{pid}/cwd", folder)
     except OSError:
+        return False
+
+
+def _answers(pid: int, folder: str) -> bool:
+    import redis
+
+    try:
+        with open(os.path.join(folder, "server.conf"), encoding="utf-8") as file:
+            told = dict(line.split(maxsplit=1) for line in file.read().splitlines())
+        with contextlib.closing(redis.Redis(host="127.0.0.1", port=int(told["port"]), password=told["requirepass"], socket_timeout=5)) as client:
+            client.set_response_callback("INFO", lambda answer, **_options: answer.decode("utf-8", "replace"))
+            return _topology.number(_topology.info(client.execute_command("INFO", "server")), "process_id") == pid
+    except (OSError, KeyError, ValueError):
+        return False
+    except ERRORS:
         return False

@@ -16,6 +16,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.exalt.caching.plugins.module_utils._resources import scratch_restore
 
 from tests.harness import datasets, process
 from tests.harness.modules import PACKAGE, ModuleResult, run_module
@@ -115,6 +116,23 @@ def test_what_a_killed_run_left_is_removed_and_what_lives_is_not(stage: Stage, p
     done = accepted(drill(stage, place))
     assert done["verified"] and "had left a scratch server" in str(done["warnings"])
     assert lives.stdout is not None and json.loads(lives.stdout.read())["verified"] is True and lives.wait() == 0
+    assert servers(place) == [] and list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("processes", ["/proc", "/nonesuch"])
+def test_a_server_is_ended_wherever_processes_can_be_seen_or_not(place: Path, monkeypatch: pytest.MonkeyPatch, processes: str) -> None:
+    monkeypatch.setattr(scratch_restore, "_PROCESSES", processes)
+    monkeypatch.setattr(scratch_restore.tempfile, "tempdir", str(place))
+
+    def command(words: list[str]) -> tuple[int, str, str]:
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    with scratch_restore._running(program("valkey").program, 0, command):
+        (server,) = servers(place)
+        (folder,) = place.iterdir()
+        assert scratch_restore.clean() == [] and servers(place) == [server], "its run lives"
+        assert not scratch_restore._works_in(os.getpid(), str(folder)), "another process is never taken for it"
     assert servers(place) == [] and list(place.iterdir()) == []
 
 
