@@ -1,14 +1,27 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet on some platform, as the table of platform × operation sees it."""
+"""The table of platform × operation: its rows, a fleet on some platform as they see it, and what became of each."""
 
 from __future__ import annotations
 
 import abc
+import importlib
+import json
 import typing as t
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
+import pytest
+
+from tests.fleet import paths
 from tests.harness.plays import Outcome
+
+# platform -> the module whose fleet(name, request) gives it; a platform adds itself here
+HOMES = {"kubernetes": "tests.harness.matrix_kubernetes"}
+RESULTS = paths.ROOT / "build" / "platforms.json"
+Function = t.TypeVar("Function", bound=Callable[..., t.Any])
 
 
 class Platform(abc.ABC):
@@ -43,3 +56,44 @@ class Platform(abc.ABC):
     def store(self) -> dict[str, t.Any]:
         """Variables of the store of backups, which the fleet's modules can reach."""
         return {"caching_store_url": "file:///tmp/exalt-caching-store", "caching_signing_key": "for the table of operations"}
+
+
+def row(name: str) -> Callable[[Function], Function]:
+    """Marks a test as this row of the table. A row is what an operator does, in the order of the file."""
+    def mark(function: Function) -> Function:
+        function.row = name  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def opened(name: str, request: pytest.FixtureRequest) -> AbstractContextManager[Platform]:
+    """The fleet of a platform, for as long as the context lasts."""
+    return t.cast("AbstractContextManager[Platform]", importlib.import_module(HOMES[name]).fleet(name, request))
+
+
+class Table:
+    """What became of each row on each platform: ``ok`` with its seconds, or ``failed``. Platforms of earlier runs stay as they were."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, dict[str, str]] = {}
+
+    def add(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        name = getattr(getattr(item, "function", None), "row", "")
+        if name and (report.when == "call" or report.failed):
+            platform = getattr(item, "callspec").params["platform"]
+            seen = f"ok, {report.duration:.0f} s" if report.passed else "skipped" if report.skipped else "failed"
+            self.cells.setdefault(platform, {})[name] = seen
+
+    def lines(self) -> Iterator[str]:
+        """As Markdown."""
+        names = list(dict.fromkeys(name for cells in self.cells.values() for name in cells))
+        yield f"| operation | {' | '.join(self.cells)} |"
+        yield f"|---|{'---|' * len(self.cells)}"
+        for name in names:
+            yield f"| {name} | {' | '.join(cells.get(name, '-') for cells in self.cells.values())} |"
+
+    def write(self, path: Path = RESULTS) -> None:
+        before = json.loads(path.read_text()) if path.exists() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**before, **self.cells}, indent=2) + "\n")

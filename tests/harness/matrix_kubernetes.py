@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import typing as t
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
 from kubernetes import client
 
 from tests.fleet.images.build import folder
@@ -68,3 +71,13 @@ class KubernetesFleet(Platform):
 
     def token(self) -> str:
         return str(self.cluster.state.secret("admin_token"))
+
+
+@contextmanager
+def fleet(name: str, request: pytest.FixtureRequest) -> Iterator[KubernetesFleet]:
+    """For the table: nothing is there yet, and in the end the namespace goes."""
+    made = KubernetesFleet(request.getfixturevalue("cluster"), f"caching-{name}")
+    try:
+        yield made
+    finally:
+        made.remove()

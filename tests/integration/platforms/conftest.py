@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.harness.matrix import HOMES, Table, opened
 
 if t.TYPE_CHECKING:
     from tests.harness.hosts import HostsFleet
@@ -26,7 +28,7 @@ def asked_for(platform: str) -> bool:
 # What is not asked for is not even read: its libraries take a second to load.
 collect_ignore = [f"test_{name}.py" for name, platforms in {
     "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"),
-    "deploy_compose": ("compose",), "matrix": ("kubernetes",)}.items()
+    "deploy_compose": ("compose",), "matrix": tuple(HOMES)}.items()
                   if not any(map(asked_for, platforms))]
 
 
@@ -80,14 +82,29 @@ def deployed(cluster: Cluster) -> Iterator[KubernetesFleet]:
     fleet.remove()
 
 
-# What the table of platform × operation runs on; a platform adds itself here.
-@pytest.fixture(scope="module", params=["kubernetes"])
+@pytest.fixture(scope="module", params=list(HOMES))
 def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
-    """A platform on which no fleet was deployed yet."""
+    """A fleet for the table of platform × operation."""
     if not asked_for(request.param):
         pytest.skip(f"needs PLATFORMS={request.param}")
-    from tests.harness.matrix_kubernetes import KubernetesFleet
+    with opened(request.param, request) as fleet:
+        yield fleet
 
-    fleet = KubernetesFleet(request.getfixturevalue("cluster"), "caching-matrix")
-    yield fleet
-    fleet.remove()
+
+TABLE = Table()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    TABLE.add(item, report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, below what failed."""
+    if TABLE.cells:
+        terminalreporter.section("platform × operation")
+        for line in TABLE.lines():
+            terminalreporter.write_line(line)
+        TABLE.write()

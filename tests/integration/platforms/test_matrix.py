@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.matrix import Platform
+from tests.harness.matrix import Platform, row
 from tests.harness.until import until
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
 
 
+@row("site twice, the second changes nothing")
 def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
+    before = platform.members()
     check = platform.play("site", check=True)
-    assert check.rc == 0 and check.changed > 0 and platform.members() == {}, check.stdout
+    assert check.rc == 0 and check.changed > 0 and platform.members() == before, check.stdout
     first = platform.play("site")
     assert first.rc == 0 and first.changed > 0, first.stdout
     made = platform.members()
@@ -23,12 +25,14 @@ def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> No
     assert second.rc == 0 and second.changed == 0 and platform.members() == made, second.stdout
 
 
+@row("stop, start")
 def test_stop_and_start(platform: Platform) -> None:
     assert platform.play("stop").rc == 0 and platform.instances() == 0
     started = platform.play("start")
     assert started.rc == 0 and platform.instances() == 3, started.stdout
 
 
+@row("scale")
 def test_scale(platform: Platform) -> None:
     more = platform.play("scale", caching_replicas=4)
     assert more.rc == 0 and platform.instances() == 4, more.stdout
@@ -36,6 +40,7 @@ def test_scale(platform: Platform) -> None:
     assert back.rc == 0 and platform.instances() == 3, back.stdout
 
 
+@row("configuration change")
 def test_a_changed_configuration_is_read_without_a_restart(platform: Platform) -> None:
     before = platform.members()
     changed = platform.play("configure", caching_configuration=POOL)
@@ -46,6 +51,7 @@ def test_a_changed_configuration_is_read_without_a_restart(platform: Platform) -
     assert back.rc == 0 and "cache.redis.pool.maxTotal: 300 → 256 (live)" in back.stdout, back.stdout
 
 
+@row("drift repaired")
 @pytest.mark.hazard("H13")
 def test_drift_is_repaired(platform: Platform) -> None:
     platform.drift()
@@ -54,6 +60,7 @@ def test_drift_is_repaired(platform: Platform) -> None:
     assert repaired.rc == 0 and repaired.changed > 0 and not platform.drifted(), repaired.stdout
 
 
+@row("backup, replay")
 def test_a_backup_is_taken_and_replayed(platform: Platform) -> None:
     taken = platform.play("backup", **platform.store())
     assert taken.rc == 0, taken.stdout
@@ -61,6 +68,7 @@ def test_a_backup_is_taken_and_replayed(platform: Platform) -> None:
     assert replayed.rc == 0, replayed.stdout
 
 
+@row("member lost and healed")
 def test_a_lost_member_is_healed(platform: Platform) -> None:
     before = platform.members()
     name = platform.lose_redis()
