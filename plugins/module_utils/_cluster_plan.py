@@ -12,7 +12,7 @@ import typing as t
 
 from ._cluster_hold import safe, to_hold
 from ._cluster_spread import spread
-from ._cluster_touch import Declared, Seen, apart, lost, place, ranges
+from ._cluster_touch import Declared, Seen, apart, astray, lost, place, ranges
 from ._errors import CachingError
 from ._topology import SLOTS, Node
 
@@ -47,7 +47,8 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
     missing = set(range(SLOTS)) - set().union(*claims.values())
     shards = _shards(declared, seen, replicas, claims, missing)
     lost_each_other = any(reunions(declared, seen))
-    if lost_each_other:
+    turned = astray(seen)
+    if lost_each_other or turned:
         safe(seen)
     yielding = [node.address for node in declared if _slots(seen[node.address].me) and not claims[node.address]]
     held = to_hold(seen, yielding) if lost_each_other else []
@@ -58,6 +59,7 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
     placed = _named(free, declared, seen, shards) + _others(free, shards)
     order = [node.address for node in declared]
     steps += [_step("replicate", node.address, primary) for node, primary in sorted(placed, key=lambda pair: order.index(pair[0].address))]
+    steps += [_step("replicate", *pair) for pair in turned]
     steps += [_step("release", node.address) for node in declared if node.address in held or seen[node.address].failover == "held"]
     for shard in shards:
         near = [node.address for node in shard.replicas if node.location and node.location == shard.primary.location]
@@ -150,9 +152,9 @@ def _strangers(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], membe
     warnings = []
     owned = {slot for node in declared for slot in _slots(seen[node.address].me)}
     for found, views in sorted(rows.items()):
-        name = f"{views[0].address} ({found[:8]})"
+        name = next((node.address for node in views if node.host or node.hostname), "a node whose address nobody knows") + f" ({found[:8]})"
         if any(node.connected and not node.failing for node in views):
-            raise Unsure(f"the cluster has the node {name}, which is not declared: add it to nodes, or take it out of the cluster")
+            raise Unsure(f"the cluster has {name}, which is not declared: add it to nodes, or take it out of the cluster")
         lost = set[int]().union(*(_slots(node) for node in views)) - owned
         if lost:
             raise CachingError(f"{len(lost)} slots belong to {name}, which does not answer and is not declared: bring it back, or fail over")

@@ -29,6 +29,7 @@ class Seen(t.NamedTuple):
     state: str = "ok"
     link: str = "up"   # of a replica to its primary
     failover: str = "on"
+    seeks: str = ""    # where a replica looks for its primary while its link is down and no data comes
 
     @property
     def me(self) -> Node:
@@ -65,6 +66,17 @@ def place(viewer: Seen, other: Seen) -> set[str]:
 def lost(one: Seen, node: Declared) -> bool:
     """It says that it is where it was."""
     return bool(one.me.host) and not {one.me.address, f"{one.me.hostname}:{one.me.port}"} & node.places
+
+
+def astray(seen: t.Mapping[str, Seen]) -> list[tuple[str, str]]:
+    """Replicas, each with its primary, that look for its data where it was, and know well where it is.
+
+    A node that learns a new address by hearsay does not turn its replication to it (Redis 7), and never does so later.
+    """
+    by_id = {one.id: one for one in seen.values()}
+    pairs = [(one, by_id[one.me.primary_id]) for one in seen.values() if one.me.primary_id in by_id]
+    return [(one.address, primary.address) for one, primary in pairs
+            if one.seeks and (known := place(one, primary)) and one.seeks not in known]
 
 
 def unready(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen]) -> list[str]:

@@ -30,10 +30,10 @@ class Deadline:
         time.sleep(min(seconds, self.left))
 
 
-def wait_for(look: t.Callable[[], tuple[bool, str]], timeout: float, what: str, pause: float = 0.2) -> None:
+def wait_for(look: t.Callable[[], tuple[bool, str]], timeout: float, what: str, pause: float = 0.2, longest: float = 2.0) -> None:
     """Call ``look`` until it says that ``what`` is reached; else an error tells what was last seen.
 
-    The pauses grow to two seconds. ``look`` runs once more at the deadline, so a short timeout still looks twice.
+    The pauses grow to ``longest`` seconds. ``look`` runs once more at the deadline, so a short timeout still looks twice.
     """
     deadline = Deadline(timeout)
     while True:
@@ -44,4 +44,4 @@ def wait_for(look: t.Callable[[], tuple[bool, str]], timeout: float, what: str, 
         if last_look:
             raise CachingError(f"{what} was not reached within {timeout:g} s; last seen: {seen}")
         deadline.pause(pause)
-        pause = min(2.0, pause * 1.5)
+        pause = min(longest, pause * 1.5)

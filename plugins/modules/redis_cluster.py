@@ -10,7 +10,8 @@ module: redis_cluster
 short_description: A Redis Cluster formed of its nodes, joined by new ones, and healed after addresses changed
 description:
   - Asks every node that is declared, and does what is missing. Blank nodes become a cluster, blank nodes beside a cluster
-    become replicas in it, and nodes that lost each other because addresses changed meet again.
+    become replicas in it, and nodes that lost each other because addresses changed meet again. A replica that knows where its
+    primary is, and looks for its data where it was, follows it anew (Redis 7 never does so by itself).
   - It never resets, empties or forgets a node, moves no slots, and moves no replica that follows a primary already.
   - Nothing is written where a node does not answer, holds keys and is not part of the cluster, or belongs to another one;
     where slots have no owner while there are keys; where the nodes are too few or an address is there twice; and where the
@@ -94,7 +95,8 @@ steps:
   description:
     - What was done, or in check mode would be, in order. C(action) is one of C(hold) (a replica is not to be elected),
       C(set_epoch), C(add_slots), C(meet), C(replicate) and C(release) (it may be elected again).
-    - Nodes that still do not see each other after a while meet directly; such a step is not told in check mode.
+    - Nodes that still do not see each other after a while meet directly, and replicas that then look for their primary where it was
+      follow it anew; such steps are not told in check mode.
   returned: always, once the nodes were read
   type: list
   elements: dict

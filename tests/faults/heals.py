@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.harness.modules import run_module
 from tests.harness.scratch import Node, Scratch, free_ports
 
-WHICH = ("all", "primary", "replica", "shard")
+WHICH = ("all", "primary", "replica", "shard", "swapped", "turned")
 KEYS = 200
 
 
@@ -56,18 +56,20 @@ def missing(cluster: Scratch) -> int:
 
 
 def moved(cluster: Scratch, which: str) -> list[Node]:
+    """Those that get another address; `swapped`: a primary and its replica each other's, `turned`: all of them another's."""
     primary = cluster.primaries()[0]
-    replica = cluster.replica_of(primary) if which in ("replica", "shard") else primary
-    return {"all": list(cluster.nodes), "primary": [primary], "replica": [replica], "shard": [primary, replica]}[which]
+    replica = cluster.replica_of(primary)
+    return {"primary": [primary], "replica": [replica], "shard": [primary, replica], "swapped": [primary, replica]}.get(which, list(cluster.nodes))
 
 
-def move(cluster: Scratch, nodes: list[Node], empty: t.Collection[Node] = ()) -> None:
-    """They stop, and come back at other ports, with their files; `empty` without their data."""
+def move(cluster: Scratch, nodes: list[Node], empty: t.Collection[Node] = (), among: bool = False) -> None:
+    """They stop, and come back at other ports, or `among` themselves at each other's, with their files; `empty` without their data."""
     for node in nodes:
         cluster.kill(node)
     for node in empty:
         shutil.rmtree(node.folder / "appendonlydir")
-    for node, port in zip(nodes, free_ports(len(nodes))):
+    ports = [node.port for node in nodes]
+    for node, port in zip(nodes, [*ports[1:], ports[0]] if among else free_ports(len(nodes))):
         node.port = port
         cluster.start(node)
     cluster.until(lambda: all(cluster.client(node).ping() for node in nodes), "a node does not answer")
@@ -95,7 +97,7 @@ def trial(flavour: str, which: str, timeout: int, wait: float, plant: t.Callable
     with tempfile.TemporaryDirectory() as folder, Scratch(Path(folder) / "c", flavour, 3, 1, options) as cluster:
         fill(cluster)
         before = roles(cluster)
-        move(cluster, moved(cluster, which))
+        move(cluster, moved(cluster, which), among=which in ("swapped", "turned"))
         time.sleep(wait)
         began = time.monotonic()
         done = run_module("redis_cluster", args(cluster))

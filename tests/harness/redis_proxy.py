@@ -15,6 +15,8 @@ import typing as t
 from tests.harness import coverage
 
 CONTAINERS = {"ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "SLOWLOG"}
+READS = {"CLUSTER NODES", "CLUSTER INFO", "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER MYID", "CONFIG GET", "INFO", "AUTH", "HELLO", "SELECT", "PING",
+         "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS"}   # the last three are of a connection
 AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
 
 
@@ -38,6 +40,12 @@ class RedisProxies:
 
     def records(self, name: str = "") -> list[dict[str, t.Any]]:
         return [one for one in self._records if not name or one["label"] == name]
+
+    def changing(self) -> set[str]:
+        """Which commands were sent that are not known to read only."""
+        sent = {record["path"] for record in self._records}
+        assert sent & READS, "nobody came by"
+        return sent - READS
 
     def stop(self, node: str) -> None:
         """From now on this node refuses connections."""

@@ -257,7 +257,8 @@ class Scratch:
         return {**found, **({"redis_password": self.password} if self.password else {})}
 
     def cluster(self) -> redis.RedisCluster:
-        return redis.RedisCluster(host="127.0.0.1", port=self.primaries()[0].port, password=self.password)
+        first = self.primaries()[0]
+        return redis.RedisCluster(host=first.host, port=first.port, password=self.password)
 
     def sizes(self) -> int:
         return sum(int(t.cast("int", self.client(node).dbsize())) for node in self.primaries())

@@ -280,6 +280,29 @@ def test_nodes_that_are_not_declared() -> None:
     model.slots["10.0.0.2:6379"] = ()
     model.extra["10.0.0.5:6379"] = [stranger("master,fail", ((5461, 10921),))]
     refused(model, "5461 slots belong to 10.7.7.7")
+    model.extra["10.0.0.5:6379"] = [stranger("master,noaddr", ((5461, 10921),))._replace(host="", port=0)]
+    refused(model, r"5461 slots belong to a node whose address nobody knows \(ffffffff\), which does not answer")
+
+
+def test_a_replica_that_looks_for_its_primary_elsewhere_follows_it_anew() -> None:
+    model = formed()
+    replica, primary = next((one, follows) for one, follows in model.follows.items() if follows)
+    seen = model.seen()
+    assert touch.astray(seen) == []
+    where = {"10.9.9.9:6379": [(replica, primary)], primary: [], "": []}   # "": its link is up, or data comes
+    for seeks, pairs in where.items():
+        seen[replica] = seen[replica]._replace(seeks=seeks, link="down" if seeks else "up")
+        assert touch.astray(seen) == pairs
+        steps = cluster.plan(declared(model), seen, 1).steps
+        assert steps == [{"action": "replicate", "node": one, "target": other} for one, other in pairs]
+    seen[replica] = seen[replica]._replace(seeks="10.9.9.9:6379", link="down")
+    seen[primary] = seen[primary]._replace(keys=4)
+    with pytest.raises(CachingError, match="it came back without its data"):
+        cluster.plan(declared(model), seen, 1)
+    model.old = {primary: "10.9.9.9:6379"}
+    seen = model.seen()
+    seen[replica] = seen[replica]._replace(seeks="10.9.9.9:6379", link="down")
+    assert touch.astray(seen) == [], "while they are apart, meeting is what they need"
 
 
 @given(st.sets(st.integers(0, SLOTS - 1), max_size=50))

@@ -18,12 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from .. import _cluster_hold, _cluster_plan, _cluster_touch, _topology
 from .._cluster_plan import Step
 from .._cluster_touch import Declared, Seen
-from .._errors import CachingError
+from .._errors import CachingError, one_line
 from .._redis import ERRORS, Redis
 from .._wait import Deadline, wait_for
 from .redis_nodes import failover_settings
 
 _LOOKS, _BETWEEN = 4, 0.5    # a link may just be renewed: that is no reason to meet again
+_PAUSES = (0.05, 0.5)        # seconds between looks: the first, and the longest
 _AGAIN = 3.0                 # seconds; a handshake that failed is given up by the nodes after their timeout
 _HEALING = ("hold", "meet", "release")
 _BUS = re.compile(r"@([0-9]+)")
@@ -61,7 +62,8 @@ class Cluster:
             except _cluster_plan.Unsure:
                 if look == _LOOKS:
                     raise
-            time.sleep(_BETWEEN)
+            if look < _LOOKS:
+                time.sleep(_BETWEEN)
         for text in plan.warnings:
             self.warn(text)
         self.steps = plan.steps
@@ -70,6 +72,7 @@ class Cluster:
         after.update({address: f"replica of {row['primary']}" for row in plan.topology for address in row["replicas"]})
         meeting = {step["target"] for step in plan.steps if step["action"] == "meet"}
         before.update({address: f"{before[address]}, not seen by all at this address" for address in meeting if before[address] != _ALONE})
+        before.update({address: f"{before[address]}, but looks for it at {seen[address].seeks}" for address, _primary in _cluster_touch.astray(seen)})
         before.update({address: f"{before[address]}, no failover while it heals" for address, one in seen.items() if one.failover == "held"})
         return {"topology": plan.topology, "steps": plan.steps, "diff": {"before": before, "after": {name: after[name] for name in before}}}
 
@@ -115,11 +118,11 @@ class Cluster:
             return not blind, "; ".join(f"{one} does not see {other}" for one, other in blind[:3])
 
         if inside:
-            wait_for(look, deadline.left, "nodes that lost each other in touch", 0.05)
+            wait_for(look, deadline.left, "nodes that lost each other in touch", *_PAUSES)
 
     def _together(self, deadline: Deadline, done: list[Step]) -> None:
         again = _Again()
-        wait_for(lambda: self._met(again, done, lambda seen: []), deadline.left, "every node in touch with every other")
+        wait_for(lambda: self._met(again, done, lambda seen: []), deadline.left, "every node in touch with every other", *_PAUSES)
 
     def _ready(self, deadline: Deadline, done: list[Step]) -> None:
         """Two looks in a row, where something was done: links that meet are renewed once more."""
@@ -131,17 +134,19 @@ class Cluster:
             good = good + 1 if reached else 0
             return good >= (2 if done else 1), told or "all is well, for one look"
 
-        wait_for(look, deadline.left, "a cluster that works")
+        wait_for(look, deadline.left, "a cluster that works", *_PAUSES)
 
     def _met(self, again: _Again, done: list[Step], more: t.Callable[[t.Mapping[str, Seen]], list[str]]) -> tuple[bool, str]:
-        """One look. Who still does not see another after a while meets it directly."""
+        """One look. Who still does not see another after a while meets it directly, and who looks for its primary elsewhere follows it anew."""
         try:
             seen = self._look()
         except CachingError as error:   # busy with the data of its primary, for one
             return False, error.message
         pairs = _cluster_touch.apart(self.declared, seen)
-        for one, other in again.due(pairs):
-            step = {"action": "meet", "node": one, "target": other}
+        for one, other in again.due([*pairs, *(turned := _cluster_touch.astray(seen))]):
+            step = {"action": "replicate" if (one, other) in turned else "meet", "node": one, "target": other}
+            if step["action"] == "replicate":
+                _cluster_hold.safe(seen)
             self._do(step)
             if step not in done:
                 done.append(step)
@@ -167,6 +172,9 @@ class Cluster:
         try:
             self._client(address).execute_command(command, *words)
         except ERRORS as error:
+            if type(error).__name__ == "ResponseError":
+                raise CachingError(f"{address} refused {command} {words[0]}: {one_line(error, 120)}. If another run changes this cluster, "
+                                   "wait for its end; then run this again") from None
             raise self.source.refusal_at(address, error) from None
 
     def _client(self, address: str) -> t.Any:
@@ -197,7 +205,9 @@ class Cluster:
         bus = _BUS.search(mine)
         self._bus[address] = int(bus.group(1)) if bus else self._ips[address][1] + 10000
         keys = sum(int(count) for name, value in info.items() if re.fullmatch("db[0-9]+", name) for count in re.findall(r"keys=(\d+)", value)[:1])
-        return Seen(address, own.id, nodes, keys, state, info.get("master_link_status", "up"), _cluster_hold.failover(settings))
+        link = info.get("master_link_status", "up")
+        seeks = f"{info.get('master_host')}:{info.get('master_port')}" if link != "up" and info.get("master_sync_in_progress") != "1" else ""
+        return Seen(address, own.id, nodes, keys, state, link, _cluster_hold.failover(settings), seeks)
 
 
 class _Again:

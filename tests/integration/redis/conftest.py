@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two scratch clusters for the tests of restores: one that backups are of, one that they go into."""
+"""Two scratch clusters for the tests of restores, one that backups are of, one that they go into; and the ones that `redis_cluster` is tried on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._redis import Redis
 from ansible_collections.exalt.caching.plugins.module_utils._resources.restore import Restore
 from ansible_collections.exalt.caching.plugins.module_utils._store import Store, open_store
+from redis.exceptions import RedisError
 
+from tests.faults import heals
 from tests.harness import datasets, sets
 from tests.harness.modules import ModuleResult, run_module
-from tests.harness.scratch import Scratch, up
+from tests.harness.scratch import Scratch, ScratchError, up
 
 KEY = "a signing key of tests"
+KEPT = {"appendonly": "yes", "appendfsync": "always", "protected-mode": "no"}   # a node that is killed comes back with all its data
 
 
 class Stage:
@@ -81,3 +84,34 @@ def job(stage: Stage, told: list[str] | None = None, store: Store | None = None,
              "safety_backup": False, "encrypt_to": [], "lock": None, "progress_path": None, **stage.args(), **(target or stage.target).args, **options}
     warn = (told if told is not None else list[str]()).append
     return Restore(given, Redis(given), store or open_store(given), warn, lambda: "")
+
+
+@pytest.fixture(scope="session")
+def _formed(tmp_path_factory) -> Iterator[dict[str, Scratch]]:
+    """A whole cluster of each flavour with a key for each number, for what leaves it whole."""
+    made = {flavour: Scratch(tmp_path_factory.mktemp(flavour) / "c", flavour, 3, 1, KEPT) for flavour in ("valkey", "redis")}
+    try:
+        up(*made.values())
+        for cluster in made.values():
+            heals.fill(cluster)
+        yield made
+    finally:
+        for cluster in made.values():
+            cluster.down()
+
+
+@pytest.fixture
+def formed(_formed: dict[str, Scratch]) -> t.Callable[[str], Scratch]:
+    """`formed("redis")`: six nodes, whole, with all keys, whatever a test that failed did to them."""
+    def get(flavour: str) -> Scratch:
+        cluster = _formed[flavour]
+        try:
+            cluster.until(cluster.whole, "a cluster is not whole", 5)
+            assert len(cluster.nodes) == 6 and heals.missing(cluster) == 0
+        except (AssertionError, ScratchError, RedisError):
+            cluster.down()
+            cluster.up()
+            heals.fill(cluster)
+        return cluster
+
+    return get
