@@ -42,18 +42,18 @@ class HostsFleet:
     def play(self, name: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
         return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=590)
 
-    def verb(self, folder: Path, name: str, show: str, **variables: t.Any) -> tuple[Outcome, t.Any]:
-        """One verb by itself, and the fact that it leaves."""
-        steps = [
-            {"ansible.builtin.import_role": {"name": "exalt.caching.caching"}},
-            {"ansible.builtin.include_role": {"name": "exalt.caching.caching", "tasks_from": "verb"}, "vars": {"caching_verb": name, **variables}},
-            {"ansible.builtin.debug": {"msg": f"{{{{ {show} }}}}"}},
-        ]
+    def verbs(self, folder: Path, wanted: list[tuple[str, str, dict[str, t.Any]]]) -> tuple[Outcome, list[t.Any]]:
+        """Verbs by themselves: each with a fact that it leaves and its variables; and these facts."""
+        steps: list[dict[str, t.Any]] = [{"ansible.builtin.import_role": {"name": "exalt.caching.caching"}}]
+        for name, show, variables in wanted:
+            steps += [
+                {"ansible.builtin.include_role": {"name": "exalt.caching.caching", "tasks_from": "verb"}, "vars": {"caching_verb": name, **variables}},
+                {"ansible.builtin.debug": {"msg": f"{{{{ {show} }}}}"}},
+            ]
         playbook = folder / "verb.yml"
         playbook.write_text(yaml.safe_dump([{"hosts": "caching_fleet", "gather_facts": False, "tasks": steps}]))
         outcome = self.play(str(playbook))
-        said = outcome.results("debug")
-        return outcome, said[-1]["msg"] if said else None
+        return outcome, [said["msg"] for said in outcome.results("debug")]
 
     def service(self) -> dict[str, Running]:
         return {name: one for name, one in self.members().items() if "service" in name}

@@ -19,7 +19,7 @@ from tests.fleet import paths
 from tests.harness.plays import Outcome
 
 # platform -> the module whose fleet(name, request) gives it; a platform adds itself here
-HOMES = {"kubernetes": "tests.harness.matrix_kubernetes"}
+HOMES = {"kubernetes": "tests.harness.matrix_kubernetes", "compose": "tests.harness.matrix_hosts", "systemd": "tests.harness.matrix_hosts"}
 RESULTS = paths.ROOT / "build" / "platforms.json"
 Function = t.TypeVar("Function", bound=Callable[..., t.Any])
 
@@ -28,6 +28,7 @@ class Platform(abc.ABC):
     """What the table needs of a platform; what is common is the playbooks."""
 
     name: str
+    other_size = 4      # to which a fleet of three instances can be scaled
 
     @abc.abstractmethod
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:

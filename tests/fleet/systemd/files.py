@@ -136,7 +136,7 @@ def inventory(state: State, engine: Engine) -> dict[str, t.Any]:
         return {"hosts": {host.name: {"ansible_host": host.address} for host in hosts}}
 
     reached = {
-        "ansible_user": OPERATOR, "ansible_remote_tmp": "/tmp/.ansible-operator",
+        "ansible_user": OPERATOR, "ansible_pipelining": True, "ansible_remote_tmp": "/tmp/.ansible-operator",
         "ansible_ssh_private_key_file": str(state.key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={state.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
         "ansible_python_interpreter": "/usr/bin/python3",

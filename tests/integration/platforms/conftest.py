@@ -28,7 +28,7 @@ def asked_for(platform: str) -> bool:
 # What is not asked for is not even read: its libraries take a second to load.
 collect_ignore = [f"test_{name}.py" for name, platforms in {
     "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"),
-    "deploy_compose": ("compose",), "matrix": tuple(HOMES)}.items()
+    "redeploy": ("compose", "systemd"), "matrix": tuple(HOMES)}.items()
                   if not any(map(asked_for, platforms))]
 
 
@@ -51,16 +51,13 @@ def cluster() -> Iterator[Cluster]:
         assert machine_state() == before, "it leaves no device, route, rule, mount, process or folder"
 
 
-@pytest.fixture(scope="session", params=["compose", "systemd"])
-def hosts(request: pytest.FixtureRequest) -> Iterator[HostsFleet]:
-    """The trial fleets on Compose and on hosts with systemd, one after the other; after each nothing is left of it."""
-    if not asked_for(request.param):
-        pytest.skip(f"needs PLATFORMS={request.param}")
+def _hosts(platform: str) -> Iterator[HostsFleet]:
+    """A trial fleet on Compose or on hosts with systemd; after it nothing is left of it."""
     from tests.fleet.compose import lifecycle as compose
     from tests.fleet.systemd import lifecycle as systemd
     from tests.harness.hosts import ComposeFleet, SystemdFleet
 
-    lifecycle, kind = (compose, ComposeFleet) if request.param == "compose" else (systemd, SystemdFleet)
+    lifecycle, kind = (compose, ComposeFleet) if platform == "compose" else (systemd, SystemdFleet)
     started = lifecycle.up()
     fleet = kind()
     try:
@@ -70,6 +67,24 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[HostsFleet]:
             lifecycle.down()
     if started and not fleet.engine.given:
         assert fleet.engine.leftovers() == []
+
+
+@pytest.fixture(scope="session")
+def compose_fleet() -> Iterator[HostsFleet]:
+    yield from _hosts("compose")
+
+
+@pytest.fixture(scope="session")
+def systemd_fleet() -> Iterator[HostsFleet]:
+    yield from _hosts("systemd")
+
+
+@pytest.fixture(scope="session", params=["compose", "systemd"])
+def hosts(request: pytest.FixtureRequest) -> HostsFleet:
+    """The trial fleets on Compose and on hosts with systemd, as somebody else has made them."""
+    if not asked_for(request.param):
+        pytest.skip(f"needs PLATFORMS={request.param}")
+    return t.cast("HostsFleet", request.getfixturevalue(f"{request.param}_fleet"))
 
 
 @pytest.fixture(scope="module")

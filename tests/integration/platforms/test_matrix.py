@@ -34,8 +34,8 @@ def test_stop_and_start(platform: Platform) -> None:
 
 @row("scale")
 def test_scale(platform: Platform) -> None:
-    more = platform.play("scale", caching_replicas=4)
-    assert more.rc == 0 and platform.instances() == 4, more.stdout
+    other = platform.play("scale", caching_replicas=platform.other_size)
+    assert other.rc == 0 and platform.instances() == platform.other_size, other.stdout
     back = platform.play("scale", caching_replicas=3)
     assert back.rc == 0 and platform.instances() == 3, back.stdout
 
