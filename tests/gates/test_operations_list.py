@@ -157,35 +157,39 @@ def test_only_what_was_seen_counts(tmp_path: Path) -> None:
     }
 
 
-FOLDERS = ("closing", "contract", "faults", "gates", "integration/redis", "unit")
-ASKS = """
-def test_it(operation_coverage):
-    print("gaps", len(operation_coverage.gaps()), "full", operation_coverage.full)
+FOLDERS = ("contract", "faults", "gates", "integration/redis", "unit")
+PASSES = """
+def test_it():
+    pass
 """
+TOLD = "declared as done in tests/operations.yml, but proved by no test of this run: "
 
 
-def test_folders_run_from_fast_to_slow_and_a_part_is_no_full_run(tmp_path: Path) -> None:
+def test_folders_run_from_fast_to_slow_and_only_a_full_run_tells_what_is_missing(tmp_path: Path) -> None:
     names = [f"{folder}/test_it.py" for folder in FOLDERS]
-    done, _proved = run_planted(tmp_path, ASKS, *names, "gates/test_rules.py", more=("-v", "tests"))
+    done, _proved = run_planted(tmp_path, PASSES, *names, "gates/test_rules.py", more=("-v", "tests"))
     order = re.findall(r"^tests/(\S+)/test_(\w+)\.py::", done.stdout, re.M)[: len(names) + 1]
-    assert order == [
-        ("gates", "rules"),
-        ("gates", "it"),
-        ("unit", "it"),
-        ("contract", "it"),
-        ("integration/redis", "it"),
-        ("faults", "it"),
-        ("closing", "it"),
-    ]
-    claimed = len(operations.load().claimed)
-    assert claimed and done.stdout.count(f"gaps {claimed} full True") == len(names) + 1
+    assert order == [("gates", "rules"), ("gates", "it"), ("unit", "it"), ("contract", "it"), ("integration/redis", "it"), ("faults", "it")]
+    claimed = operations.load().claimed
+    assert claimed and TOLD + ", ".join(claimed) in done.stdout and done.returncode == 1
     for part in (
         ("tests/unit",),
         ("tests", "-k", "test_it"),
         ("tests", "--deselect", "tests/unit/test_it.py::test_it"),
     ):
-        done, _proved = run_planted(tmp_path, ASKS, *names, more=part)
-        assert "full False" in done.stdout and "full True" not in done.stdout, part
+        done, _proved = run_planted(tmp_path, PASSES, *names, more=part)
+        assert done.returncode == 0 and TOLD not in done.stdout, part
+
+
+def test_workers_hand_over_what_they_saw(tmp_path: Path) -> None:
+    """Two files on two workers: each proves something, and what both together don't prove is told once."""
+    both = ("-p", "xdist", "-p", "tests.harness.workers", "-n", "2", "tests")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_other.py").write_text(PLANTED.replace("H16", "H17"), encoding="utf-8")
+    done, proved = run_planted(tmp_path, PLANTED, more=both)
+    assert {"S031", "S048", "H16", "H17"} == set(proved), done.stdout
+    assert len(proved["S031"]) == 6 and len(proved["S048"]) == 2
+    assert done.stdout.count(TOLD) == 1 and "S048" not in done.stdout.partition(TOLD)[2].partition("\n")[0]
 
 
 def test_an_unknown_id_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@
 A recorder (a recording proxy; later also a reader of audit logs) is registered with `register` for as long as it
 lives. It has two methods: `label(name)` puts a name on everything recorded from now on, and `records(name)` gives
 what was recorded under it, as mappings with `method`, `path`, `status` (and `tls` for a TLS listener).
-The plugin labels with the node id of the running test. It also puts the folders of tests into their order.
+The plugin labels with the node id of the running test. It also puts the folders of tests into their order, and a
+full run fails in the end where something that is declared as done was proved by none of its tests. Workers of a
+parallel run (pytest-xdist) hand what they saw to the process that started them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import pytest
 
 from . import operations
 
-ORDER = ("gates", "unit", "contract", "integration", "faults", "benchmarks", "closing")
+ORDER = ("gates", "unit", "contract", "integration", "faults", "benchmarks")
 # Within the gates the pure ones come first, the tools that start other programs after them.
 GATES_FIRST = ("test_rules.py", "test_operations_list.py")
 
@@ -84,6 +86,7 @@ class Coverage:
         self.proved: dict[str, set[str]] = defaultdict(set)
         self.skipped: dict[str, set[str]] = defaultdict(set)
         self.full = False
+        self.handed: list[bool] = []
 
     # ---- collection
 
@@ -165,12 +168,33 @@ class Coverage:
         path.write_text(json.dumps({"full": self.full, "proved": tests}, indent=2) + "\n", encoding="utf-8")
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        handed = getattr(self.config, "workeroutput", None)
+        if handed is not None:
+            handed["operations"] = (self.full, {name: sorted(nodes) for name, nodes in self.proved.items()})
+            return
         chosen = self.config.getoption("operations_report")
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
         if chosen:
             self.write(Path(chosen))
-        elif self.full and ended and not self.config.option.collectonly:
-            self.write(self.config.rootpath / "build" / "operations.json")
+        if self.full and ended and not self.config.option.collectonly:
+            if not chosen:
+                self.write(self.config.rootpath / "build" / "operations.json")
+            if self.gaps():
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: t.Any) -> None:
+        """A worker has ended; one that died has handed over nothing, and its run is none of all tests."""
+        full, proved = getattr(node, "workeroutput", {}).get("operations", (False, {}))
+        self.handed.append(full)
+        self.full = all(self.handed)
+        for name, nodes in proved.items():
+            self.proved[name].update(nodes)
+
+    def pytest_terminal_summary(self, terminalreporter: t.Any) -> None:
+        if self.full and self.gaps() and not self.config.option.collectonly:
+            told = f"declared as done in tests/operations.yml, but proved by no test of this run: {', '.join(self.gaps())}"
+            terminalreporter.write_line(f"FAILED {told}", red=True)
 
 
 COVERAGE = pytest.StashKey[Coverage]()
@@ -186,9 +210,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[COVERAGE] = Coverage(config)
     config.pluginmanager.register(config.stash[COVERAGE], "exalt-operations")
-
-
-@pytest.fixture(scope="session")
-def operation_coverage(request: pytest.FixtureRequest) -> Coverage:
-    """What the tests of this run have proved so far."""
-    return request.config.stash[COVERAGE]

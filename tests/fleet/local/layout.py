@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.fleet import paths
 
-# The first three numbers of every address; another one makes room for a second fleet (with a cache folder of its own).
-NETWORK = os.environ.get("EXALT_CACHING_NETWORK") or "127.0.0"
+# The first three numbers of every address; another one makes room for a second fleet, whose state has the name of it.
+FIRST_NETWORK = "127.0.0"
+NETWORK = os.environ.get("EXALT_CACHING_NETWORK") or FIRST_NETWORK
 REDIS_PORT = 6379
 BUS_PORT = 16379
 SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT = 8403, 8404, 8443
@@ -156,4 +157,4 @@ class State:
 
 
 def state() -> State:
-    return State(paths.fleet_state("local"))
+    return State(paths.fleet_state("local" if NETWORK == FIRST_NETWORK else f"local-{NETWORK}"))

@@ -25,7 +25,7 @@ NETWORK = "127.0.9"
 class Second:
     def __init__(self, cache: Path) -> None:
         self.cache = cache
-        self.folder = cache / "fleet" / "local"
+        self.folder = cache / "fleet" / f"local-{NETWORK}"
 
     def start(self, command: str) -> subprocess.Popen[str]:
         environment = {**os.environ, "EXALT_CACHING_CACHE": str(self.cache), "EXALT_CACHING_NETWORK": NETWORK}
