@@ -135,8 +135,12 @@ def signed(what: str, content: Content, key: str | None) -> bytes:
     return canonical({"content": content, "mac": mac}) + b"\n"
 
 
-def opened(what: str, document: bytes, key: str | None) -> tuple[Content, str]:
-    """Content of a document, and its signature: ``good``, ``unchecked`` (no key here) or ``none`` (no key here and there)."""
+def opened(what: str, document: bytes, key: str | None, previous: t.Sequence[str] = ()) -> tuple[Content, str]:
+    """Content of a document, and its signature: ``good``, ``unchecked`` (no key here) or ``none`` (no key here and there).
+
+    It may be signed with ``key`` or with a ``previous`` one.
+    """
+    keys = {key_id(one): one for one in (key, *previous) if one}
     if len(document) > _LARGEST:
         raise ManifestError(f"{what}: it is larger than {_LARGEST >> 20} MB")
     try:
@@ -147,16 +151,17 @@ def opened(what: str, document: bytes, key: str | None) -> tuple[Content, str]:
     if not isinstance(content, dict) or set(found) != {"content", "mac"} or canonical(found) + b"\n" != document:
         raise ManifestError(f"{what}: it is damaged")
     if mac is None:
-        if key:
+        if keys:
             raise ManifestError(f"{what}: it is not signed, and signing_key is given")
         return content, "none"
-    if not isinstance(mac, dict) or set(mac) != {"algorithm", "key_id", "value"} or mac["algorithm"] != "hmac-sha256" or not isinstance(mac["value"], str):
+    if not isinstance(mac, dict) or set(mac) != {"algorithm", "key_id", "value"} or mac["algorithm"] != "hmac-sha256" or not all(
+            isinstance(mac[name], str) for name in ("key_id", "value")):
         raise ManifestError(f"{what}: its signature is damaged")
-    if not key:
+    if not keys:
         return content, "unchecked"
-    if mac.get("key_id") != key_id(key):
-        raise ManifestError(f"{what}: it was signed with another key than signing_key")
-    if not hmac.compare_digest(mac["value"].encode(), _mac(what, content, key).encode()):
+    if mac["key_id"] not in keys:
+        raise ManifestError(f"{what}: it was signed with another key than signing_key{' and previous_signing_keys' if previous else ''}")
+    if not hmac.compare_digest(mac["value"].encode(), _mac(what, content, keys[mac["key_id"]]).encode()):
         raise ManifestError(f"{what}: its signature is wrong: it was changed")
     return content, "good"
 

@@ -66,6 +66,11 @@ options:
   signing_key:
     description: Key of the manifest's signature (HMAC-SHA256). Keep it outside of the store.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   quiesce:
     description:
       - Hold writes at all primaries until every snapshot has begun, but never longer than this (at most 30 seconds). The nodes let go
@@ -222,6 +227,7 @@ def main():
         compression_level={"type": "int", "default": 1},
         encrypt_to={"type": "list", "elements": "str", "default": []},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         quiesce={"type": "str", "default": "PT0S"},
         verify={"type": "bool", "default": True},
         bandwidth_limit={"type": "int", "default": 0},

@@ -40,6 +40,11 @@ options:
   signing_key:
     description: Key of the manifests' signatures. Without it they are believed; with it, unsigned ones are a problem.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   identities:
     description: Private keys of age (C(AGE-SECRET-KEY-...)) or SSH that can decrypt the backups.
     type: list
@@ -144,7 +149,7 @@ def work(run):
 
     if not params["signing_key"]:
         run.warn("signing_key is not given: manifests are believed, whoever wrote them")
-    catalogue = Catalogue(run.store, params["cluster"], params["signing_key"], params["identities"])
+    catalogue = Catalogue.of(run.store, params)
     survey = Survey(params, catalogue, run.command)
     survey.look()
     return {"changed": False, **survey.results()}
@@ -158,6 +163,7 @@ def main():
         verify={"type": "str", "choices": ["none", "objects", "structure", "load"], "default": "none"},
         redis_server_path={"type": "path"},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         identities={"type": "list", "elements": "str", "default": [], "no_log": True},
         max_age={"type": "str"},
         fail_if_older={"type": "bool", "default": False},

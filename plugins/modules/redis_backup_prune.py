@@ -27,6 +27,11 @@ options:
   signing_key:
     description: Key of the manifests' signatures. Without it they are believed.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   keep_last:
     description: Keep so many of the newest.
     type: int
@@ -127,7 +132,7 @@ def work(run):
     params = run.params
     if not params["signing_key"]:
         run.warn("signing_key is not given: manifests are believed, whoever wrote them")
-    pruning = Pruning(params, Catalogue(run.store, params["cluster"], params["signing_key"]))
+    pruning = Pruning(params, Catalogue.of(run.store, params))
     pruning.look()
 
     def act():
@@ -143,6 +148,7 @@ def main():
         "store",
         cluster={"type": "str", "required": True},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         keep_within={"type": "str"},
         minimum_redundancy={"type": "int", "default": 1},
         hold={"type": "list", "elements": "str", "default": []},

@@ -40,6 +40,11 @@ options:
   signing_key:
     description: The key that backups are signed with. Without it the signature can't be checked, which a warning tells.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   identities:
     description: Age identities that can decrypt the backup.
     type: list
@@ -288,6 +293,7 @@ def main():
         cluster={"type": "str", "required": True},
         id={"type": "str", "default": "newest"},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         identities={"type": "list", "elements": "str", "no_log": True},
         mode={"type": "str", "choices": ["replay", "file"], "default": "replay"},
         patterns={"type": "list", "elements": "str", "default": []},

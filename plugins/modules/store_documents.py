@@ -50,6 +50,11 @@ options:
   signing_key:
     description: Key of the signature. Without it there is a warning.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   state:
     description: Whether the set is there.
     type: str
@@ -134,6 +139,7 @@ def main():
         }},
         encrypt_to={"type": "list", "elements": "str", "default": []},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         state={"type": "str", "choices": ["present", "absent"], "default": "present"},
     ), required_if=[("state", "present", ["documents"]), ("state", "absent", ["id"])])
 

@@ -29,6 +29,11 @@ options:
   signing_key:
     description: Key of the signature. With it, what is not signed by it is a problem.
     type: str
+  previous_signing_keys:
+    description: Keys that were O(signing_key) before. What was signed with one of them is good, too; nothing is signed with them any more.
+    type: list
+    elements: str
+    default: []
   identities:
     description: Private keys, of age or SSH, to decrypt secrets. Without one their content is null.
     type: list
@@ -96,6 +101,7 @@ def main():
         id={"type": "str"},
         newest={"type": "bool", "default": False},
         signing_key={"type": "str", "no_log": True},
+        previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         identities={"type": "list", "elements": "str", "default": [], "no_log": True},
     ), mutually_exclusive=[("id", "newest")])
 

@@ -76,6 +76,8 @@ def test_a_record_that_is_not_signed_with_the_key_begins_a_new_restore(tmp_path)
     found.start("b1", "s1")
     again = Record(store, params, ["n1"], told.append)
     assert again.started and again.started["safety_backup"] == "s1"
+    newer = Record(store, {**params, "signing_key": "newer", "previous_signing_keys": ["older", "k"]}, ["n1"], told.append)
+    assert newer.started and newer.started["safety_backup"] == "s1", "signed with the key before"
 
 
 def test_the_digest_of_a_value_is_that_of_its_parts_however_packed() -> None:

@@ -46,7 +46,7 @@ class Backup:
         self.warn = warn
         self.store = store
         self.held = Held(store, params.get("lock"))
-        self.catalogue = Catalogue(store, params["cluster"], self.key)
+        self.catalogue = Catalogue.of(store, {**params, "identities": ()})
         lag = float(parse(params["max_lag"], "max_lag"))
         self.sources = Sources(redis, params["redis_username"], params["read_from"], lag, warn)
         self.plan: list[Source] = []

@@ -47,15 +47,21 @@ class Set:
 
 
 class Catalogue:
-    """The sets of ``cluster``. ``key`` checks signatures; without one they are believed."""
+    """The sets of ``cluster``. ``key`` and the ``previous`` ones check signatures; without one they are believed."""
 
-    def __init__(self, store: Store, cluster: str, key: str | None = None, decrypt_with: t.Sequence[str] = ()) -> None:
+    def __init__(self, store: Store, cluster: str, key: str | None = None, decrypt_with: t.Sequence[str] = (), previous: t.Sequence[str] = ()) -> None:
         self.store = store
         self.cluster = _manifest.cluster_name(cluster)
         self.key = key or None
+        self.previous = previous
         self.identities = identities(decrypt_with)
         self.now: t.Callable[[], float] = time.time
         self.still: t.Callable[[], None] = lambda: None   # called while objects are read; it may raise
+
+    @classmethod
+    def of(cls, store: Store, params: t.Mapping[str, t.Any]) -> Catalogue:
+        """As a module's options say."""
+        return cls(store, params["cluster"], params.get("signing_key"), params.get("identities") or (), params.get("previous_signing_keys") or ())
 
     # ---- reading
 
@@ -162,7 +168,7 @@ class Catalogue:
             one.problem = "its manifest is gone"
             return one
         try:
-            content, one.signature = _manifest.opened("manifest", document, self.key)
+            content, one.signature = _manifest.opened("manifest", document, self.key, self.previous)
             one.manifest = _manifest.checked(content, self.cluster, identifier)
         except ManifestError as error:
             one.problem = error.message
@@ -176,7 +182,7 @@ class Catalogue:
 
     def _verified(self, prefix: str, document: bytes, one: Set) -> str | None:
         try:
-            content, _signature = _manifest.opened("verification", self.store.get(f"{prefix}/{VERIFIED}") or b"", self.key)
+            content, _signature = _manifest.opened("verification", self.store.get(f"{prefix}/{VERIFIED}") or b"", self.key, self.previous)
         except ManifestError as error:
             one.problem = error.message
             return None

@@ -33,11 +33,12 @@ _FIELDS: dict[str, tuple[type, ...]] = {"name": (str,), "object": (str,), "secre
 class Documents:
     """The sets of one kind."""
 
-    def __init__(self, store: Store, kind: str, signing_key: str | None) -> None:
+    def __init__(self, store: Store, params: t.Mapping[str, t.Any]) -> None:
         self.store = store
-        self.kind = named("kind", kind)
-        self.key = signing_key or None
-        self._folder = f"documents/{kind}"
+        self.kind = named("kind", params["kind"])
+        self.key: str | None = params["signing_key"] or None
+        self.previous: t.Sequence[str] = params["previous_signing_keys"] or ()
+        self._folder = f"documents/{self.kind}"
 
     def ids(self) -> dict[str, float]:
         """The sets that are there by their age, youngest first."""
@@ -53,7 +54,7 @@ class Documents:
         content = self.store.get(self._path(identifier, INDEX))
         if content is None:
             return None
-        index, signature = opened(self._what(identifier), content, self.key)
+        index, signature = opened(self._what(identifier), content, self.key, self.previous)
         rows = index.get("documents")
         fits = (index.get("format"), index.get("kind"), index.get("id")) == (FORMAT, self.kind, identifier) and isinstance(rows, list)
         if not fits or not all(isinstance(row, dict) and all(type(row.get(name, ...)) in types for name, types in _FIELDS.items()) for row in rows or []):
@@ -106,12 +107,16 @@ class Documents:
     def there(self, identifier: str) -> bool:
         return bool(self.store.entries(self._path(identifier, "").rstrip("/")))
 
-    def digest(self, document: Object) -> str | None:
-        """Tells contents apart. That of a secret can't be used to try guesses, so it needs the signing key."""
+    def digest(self, document: Object, there: str | None = None) -> str | None:
+        """Tells contents apart. That of a secret can't be used to try guesses, so it needs the signing key.
+
+        ``there``: the digest of a set that may be of a previous key; it is given back where the content is the same.
+        """
         plain = canonical(document["content"])
         if not document["secret"]:
             return hashlib.sha256(plain).hexdigest()
-        return hmac.new(self.key.encode(), b"exalt.caching digest\0" + plain, hashlib.sha256).hexdigest() if self.key else None
+        found = [hmac.new(key.encode(), b"exalt.caching digest\0" + plain, hashlib.sha256).hexdigest() for key in (self.key, *self.previous) if key]
+        return there if there in found else found[0] if self.key else None
 
     def _path(self, identifier: str, name: str) -> str:
         return f"{self._folder}/{named('id', identifier)}/{name}"
@@ -124,7 +129,7 @@ class Job:
     """What one task declares: a set that is there, or is not."""
 
     def __init__(self, store: Store, params: t.Mapping[str, t.Any], hidden: bool) -> None:
-        self.sets = Documents(store, params["kind"], params["signing_key"])
+        self.sets = Documents(store, params)
         self.state: str = params["state"]
         self.id: str | None = params["id"]
         self.warnings: list[str] = []
@@ -146,7 +151,8 @@ class Job:
             there = self.sets.there(t.cast("str", self.id))
             return there, self._result(self.id, {"set": "present"} if there else {}, {}, [])
         identifier, index = self._there()
-        after = {document["name"]: _shown(self.sets.digest(document), document["secret"]) for document in self.documents}
+        digests = {row["name"]: row["digest"] for row in index["documents"]} if index else {}
+        after = {document["name"]: _shown(self.sets.digest(document, digests.get(document["name"])), document["secret"]) for document in self.documents}
         if index:
             before = {row["name"]: _shown(row["digest"], row["secret"]) for row in index["documents"]}
             if before == after:
@@ -189,7 +195,7 @@ class Job:
 
 def look(store: Store, params: t.Mapping[str, t.Any]) -> Object:
     """The sets of a kind: all of them without contents, one of them, or the newest that is good, with contents."""
-    sets = Documents(store, params["kind"], params["signing_key"])
+    sets = Documents(store, params)
     keys = identities(params["identities"] or [])
     ages = sets.ids()
     wanted = [params["id"]] if params["id"] else list(ages)

@@ -31,6 +31,7 @@ class Record:
     def __init__(self, store: Store, params: t.Mapping[str, t.Any], nodes: t.Collection[str], warn: t.Callable[[str], None]) -> None:
         self._store, self._nodes, self._warn = store, set(nodes), warn
         self._key: str | None = params.get("signing_key")
+        self._previous: t.Sequence[str] = params.get("previous_signing_keys") or ()
         self.age = 0.0   # seconds since the run that goes on was begun
         self._all = f"restores/{params['cluster']}"
         request = {name: params.get(name) for name in _REQUEST}
@@ -81,7 +82,7 @@ class Record:
     def _started(self, name: str) -> dict[str, t.Any]:
         """What a run started with; nothing where that can't be believed, so that a new restore begins, with its own safety backup."""
         try:
-            return _manifest.opened("restore", self._store.get(name) or b"", self._key)[0]
+            return _manifest.opened("restore", self._store.get(name) or b"", self._key, self._previous)[0]
         except _manifest.ManifestError as error:
             self._warn(f"the record {name}: {error.message.removeprefix('restore: ')}; this is taken for a new restore, not for the rest of an earlier one")
             return {}

@@ -36,7 +36,7 @@ def choose(store: Store, params: t.Mapping[str, t.Any], wanted: str) -> Backup:
     """The backup with this id, or the newest verified regular one (before a time)."""
     if ANYCRC_ERROR:
         raise CachingError("a restore needs the Python library anycrc on the host where the module runs")
-    catalogue = Catalogue(store, params["cluster"], params.get("signing_key"), params.get("identities") or ())
+    catalogue = Catalogue.of(store, params)
     try:
         found = catalogue.resolve(wanted)
     except CachingError as error:
@@ -96,7 +96,7 @@ def _source(catalogue: Catalogue, found: Set, shard: _manifest.Content) -> Sourc
 
 def verified(store: Store, params: t.Mapping[str, t.Any], identifier: str) -> None:
     """Read all of a backup: it is what was written, else an error says why not."""
-    catalogue = Catalogue(store, params["cluster"], params.get("signing_key"))
+    catalogue = Catalogue.of(store, {**params, "identities": ()})
     verification.verify(catalogue, catalogue.load(identifier), "checksums")
 
 

@@ -110,6 +110,14 @@ def test_secrets_are_encrypted_or_refused(options: Options, hidden: Callable[...
     assert [row["content"] for row in without["documents"]] == [CLEAR["content"], None]
     other = run_module("store_documents_info", {**options, "id": "one", "identities": [str(pyrage.x25519.Identity.generate())]})
     assert other["failed"] and "none of them can decrypt" in other["msg"]
+    newer = {**wanted, "signing_key": "a newer one"}
+    assert "signed with another key than signing_key" in hidden(newer)["msg"]
+    before = listing(options)
+    assert hidden({**newer, "previous_signing_keys": ["an older one", KEY]})["changed"] is False and listing(options) == before
+    believed = run_module("store_documents_info", {**options, "id": "one", "signing_key": "a newer one", "previous_signing_keys": [KEY]})
+    assert {row["signature"] for row in good(believed)["documents"]} == {"good"}
+    doubted = run_module("store_documents_info", {**options, "id": "one", "signing_key": "a newer one", "previous_signing_keys": ["an older one"]})
+    assert "another key than signing_key and previous_signing_keys" in doubted["msg"]
 
 
 def _bit(store: Store, name: str) -> None:

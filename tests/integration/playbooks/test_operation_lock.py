@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import typing as t
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ class Held:
 
     def run(self, fleet: Fleet, playbook: str, check: bool = False, **extra: t.Any) -> t.Any:
         return play(playbook, fleet.inventory, check=check, extra_vars={"caching_store_url": self.url, **extra})
+
+    def records(self) -> list[dict[str, t.Any]]:
+        """What runs left in the store, oldest first."""
+        found = sorted(entry.name for entry in self.store.entries("documents/runs") if entry.name.endswith("/run.json"))
+        return [json.loads(self.store.get(name) or b"") for name in found]
 
     @property
     def states(self) -> list[str]:
@@ -78,6 +84,8 @@ def test_the_lock_is_given_back_also_after_a_failure(fleet: Fleet, held: Held) -
     assert held.run(fleet, "configure", caching_regions=[]).rc == 0
     seen = held.lock.look()
     assert seen is not None and seen.state == "released" and seen.owner.startswith("configure by ") and len(held.states) == 4
+    (record,) = held.records()
+    assert record["verdict"] == "failed" and "max_size" in record["reason"] and record["changes"] == {}, record
 
 
 @pytest.mark.hazard("H07")
@@ -114,5 +122,8 @@ def test_with_everything_declared_a_site_run_has_seven_module_tasks(fleet: Fleet
         assert second.rc == 0 and second.changed == 0, second.stdout
         tasks = [task["task"] for task in second.tasks if task["action"].rpartition(".")[2] not in CONTROL and task["state"] != "skipped"]
         assert len(tasks) == 7 and len([task for task in tasks if "lock" in task]) == 2, tasks
+        (record,) = held.records()
+        assert (record["playbook"], record["fleet"], record["verdict"]) == ("site", "local", "ok") and "written" not in record["changes"], record
+        assert "lock-products" in record["changes"]["regions"]["created"], record
     finally:
         assert held.run(fleet, "configure", **GONE).rc == 0
