@@ -100,12 +100,14 @@ class SystemdFleet(HostsFleet):
         return self.engine.docker("exec", f"{systemd.NAME}-{host}", *command, check=check)
 
     def members(self) -> dict[str, Running]:
-        units = [(host.name, host.name, "caching-service") for host in SERVICE_HOSTS]
-        units += [(f"{host.name}:{port}", host.name, f"redis@{port}") for host in REDIS_HOSTS for port in REDIS_PORTS]
+        units = {host.name: {host.name: "caching-service"} for host in SERVICE_HOSTS}
+        units |= {host.name: {f"{host.name}:{port}": f"redis@{port}" for port in REDIS_PORTS} for host in REDIS_HOSTS}
         result = {}
-        for name, host, unit in units:
-            shown = dict(line.split("=", 1) for line in self.on(host, "systemctl", "show", unit, f"--property={','.join(SHOWN)}").splitlines())
-            result[name] = Running(shown["SubState"] == "running", shown["MainPID"], int(shown["NRestarts"]), shown["Restart"])
+        for host, names in units.items():
+            blocks = self.on(host, "systemctl", "show", *names.values(), f"--property={','.join(SHOWN)}").split("\n\n")
+            for name, block in zip(names, blocks, strict=True):
+                shown = dict(line.split("=", 1) for line in block.splitlines())
+                result[name] = Running(shown["SubState"] == "running", shown["MainPID"], int(shown["NRestarts"]), shown["Restart"])
         return result
 
     def break_next(self) -> None:

@@ -44,7 +44,7 @@ def of_compose() -> dict[str, t.Any]:
         "caching_compose_network": {
             "internal": True, "driver_opts": {"com.docker.network.bridge.name": BRIDGE},
             "ipam": {"config": [{"subnet": f"{NETWORK}.0/24", "ip_range": f"{NETWORK}.128/25"}]}},
-        "caching_environment": SERVICE_ENVIRONMENT,
+        "caching_environment": SERVICE_ENVIRONMENT, "caching_compose_logging": {"max-size": "100k", "max-file": "20"},
     }
 
 

@@ -8,12 +8,18 @@ The tests follow each other, on the fleet that the table of operations has left 
 
 from __future__ import annotations
 
+import typing as t
+from pathlib import Path
+
 import pytest
 
-from tests.harness.hosts import HostsFleet
+from tests.fleet.systemd import lifecycle as systemd
+from tests.harness.hosts import HostsFleet, SystemdFleet
 from tests.harness.matrix_hosts import Deployed, of
+from tests.harness.until import until
 
 CRASH = "the schema of the configuration is newer than this version"
+TRIAL, LINES = "a line of the trial, long enough to matter:", 3000
 CHECKED = ("configure", "scale", "stop", "start", "backup")
 
 
@@ -80,3 +86,42 @@ def test_secrets_are_read_by_nobody_else(made: Deployed) -> None:
     secrets = [made.hosts.state.secret(name) for name in ("redis_password", "admin_token")]
     assert all(made.readable(one) == [] for one in secrets)
     assert made.readable("caching-service") != [], "the look for readable files finds nothing"
+
+
+@pytest.mark.hazard("H23")
+def test_the_engine_rotates_logs_without_losing_a_line(made: Deployed) -> None:
+    if made.name != "compose":
+        pytest.skip("of Compose alone")
+    engine, name = made.hosts.engine, sorted(made.hosts.service())[0]
+    loop = f"i=0; while [ $i -lt {LINES} ]; do echo \"{TRIAL} $i\"; i=$((i+1)); done >/proc/1/fd/1"
+    engine.docker("exec", name, "sh", "-c", loop)
+    said = [line for line in engine.docker("logs", name).splitlines() if line.startswith(TRIAL)]
+    assert said == [f"{TRIAL} {number}" for number in range(LINES)]
+    path = Path(engine.docker("inspect", "--format", "{{.LogPath}}", name).strip())
+    assert len(list(path.parent.glob(f"{path.name}*"))) > 1, "nothing was rotated"
+
+
+@pytest.mark.slow
+@pytest.mark.hazard("H23")
+def test_a_log_that_is_written_to_is_rotated_without_losing_a_line(made: Deployed) -> None:
+    if made.name != "systemd":
+        pytest.skip("of hosts with systemd alone")
+    fleet, folder = t.cast(SystemdFleet, made.hosts), "/var/log/caching-service"
+    writer = f"exec >>{folder}/trial.log; i=0; while [ $i -lt {LINES * 10} ]; do echo \"{TRIAL} $i\"; i=$((i+1)); [ $((i % 50)) -gt 0 ] || sleep 0.02; done"
+    fleet.engine.docker("exec", "--detach", f"{systemd.NAME}-service-1", "sh", "-c", writer)
+    fleet.on("service-2", "touch", "-d", "40 days ago", f"{folder}/old.log-1.gz")
+    fleet.on("service-2", "touch", f"{folder}/young.log-1.gz")
+    until(lambda: int(fleet.on("service-1", "stat", "-c", "%s", f"{folder}/trial.log", check=False) or 0) > 100_000, "somebody writes", 60)
+    given = {"caching_logs": {"rotate_over": "64k", "pattern": "*.log"}}
+    before = made.snapshot(), fleet.on("service-2", "ls", folder)
+    check = made.play("rotate_logs", check=True, **given)
+    assert check.rc == 0 and "service-1: /var/log/caching-service/trial.log" in check.stdout, check.stdout
+    assert f"logs removed: service-2: {folder}/old.log-1.gz" in " ".join(check.stdout.split())
+    assert (made.snapshot(), fleet.on("service-2", "ls", folder)) == before
+    done = made.play("rotate_logs", **given)
+    assert done.rc == 0 and done.changed >= 2, done.stdout
+    assert "old.log-1.gz" not in fleet.on("service-2", "ls", folder) and "young.log-1.gz" in fleet.on("service-2", "ls", folder)
+    until(lambda: f"{TRIAL} {LINES * 10 - 1}" in fleet.on("service-1", "tail", "-n", "1", f"{folder}/trial.log"), "the writer has ended", 120)
+    whole = fleet.on("service-1", "sh", "-c", f"cd {folder}; gzip -dc trial.log-*.gz; cat trial.log").splitlines()
+    assert whole == [f"{TRIAL} {number}" for number in range(LINES * 10)]
+    assert len(fleet.on("service-1", "sh", "-c", f"ls {folder}/trial.log-*.gz").split()) == 1
