@@ -142,7 +142,7 @@ class Job:
             raise CachingError("documents: the task has to say no_log: true, as it has secrets; otherwise they stand in logs")
         if self.state == "absent" and not self.id:
             raise CachingError("id: it has to say which documents are to be absent")
-        if self.state == "present" and not self.sets.key:
+        if self.state == "present" and not self.sets.key and self.sets.kind != "runs":   # of a run only people read
             self.warnings.append("the documents are not signed, as signing_key is not given: who can write to the store can change them unseen")
 
     def plan(self) -> tuple[bool, Object]:
