@@ -186,6 +186,7 @@ class Redis:
         cut = "reset by peer" in lower or "closed by server" in lower or "eof occurred" in lower or "broken pipe" in lower
         wants = cut and self._options.get("ssl") and not self._options["ssl_certfile"]   # how a server refuses who has none, since TLS 1.3
         hint = " (it may want a client certificate: redis_client_cert and redis_client_key)" if wants else ""
+        hint = " (it may speak TLS: redis_tls)" if cut and not self._options.get("ssl") else hint
         return CachingError(f"Redis at {where} can't be read: {text}{hint}")
 
 

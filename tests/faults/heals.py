@@ -4,7 +4,8 @@
 """One trial of a cluster whose nodes come back at other addresses, and what `redis_cluster` makes of it.
 
 Held is a trial when the module says that all is well, no key is missing then or after another node timeout, every node has the role
-that it had, no epoch was raised (no replica was elected), failovers are as they were set, and a second run changes nothing.
+that it had, no epoch was raised (no replica was elected; but where a primary and its replica have each other's address, the others may
+have done so before the module came), failovers are as they were set, and a second run changes nothing.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def trial(flavour: str, which: str, timeout: int, wait: float, plant: t.Callable
             made.elected = sum(after[number][0] == "master" != before[number][0] for number in before)
             made.missing = missing(cluster)
             made.broken += [f"{moment}: {made.missing} keys are missing"] if made.missing else []
-            made.broken += [f"{moment}: roles were {before} and are {after}"] if changed_roles(before, after) else []
+            if changed_roles(before, after) and which != "swapped":   # two of three primaries may elect by themselves before
+                made.broken.append(f"{moment}: roles were {before} and are {after}")
             time.sleep(0.0 if made.broken else timeout / 1000 * 2 if moment == "at once" else 0)
         held = [node.port for node in cluster.nodes if cluster.client(node).config_get("cluster-replica-no-failover").popitem()[1] != "no"]
         made.broken += [f"no failover at {held}"] if held else []

@@ -235,12 +235,19 @@ def _state(one: Seen, seen: t.Mapping[str, Seen]) -> str:
 
 
 def _resolved(host: str, port: int) -> str:
-    """The address that goes into MEET: nodes take no names."""
+    """The address that goes into MEET: nodes take no names. Of several, it is the first at which somebody answers."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
         pass
     try:
-        return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+        found = list(dict.fromkeys(str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
     except OSError as error:
         raise CachingError(f"nodes: {host}:{port} can't be resolved: {error.strerror or error}") from None
+    for address in found if len(found) > 1 else []:
+        try:
+            socket.create_connection((address, port), 1).close()
+            return address
+        except OSError:
+            continue
+    return found[0]
