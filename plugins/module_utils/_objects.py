@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ._errors import CachingError
+from ._redact import HIDDEN, is_secret, text
 
 MANAGER = "exalt.caching"
 LINES, WIDTH = 40, 160
@@ -114,3 +115,76 @@ def clean(found: Object) -> Object:
     if found.get("kind") == "ServiceAccount":
         kept.pop("secrets", None)
     return kept
+
+
+# How a pod template names other objects: the key above, the key of the name, the kind
+_NAMES = (("configMap", "name", "ConfigMap"), ("configMapRef", "name", "ConfigMap"), ("configMapKeyRef", "name", "ConfigMap"),
+          ("secret", "secretName", "Secret"), ("secret", "name", "Secret"), ("secretRef", "name", "Secret"), ("secretKeyRef", "name", "Secret"))
+_WORKLOADS = ("Deployment", "StatefulSet")
+_REFERENCE = re.compile(r"\$\{[^}]*\}|\$\w+")      # of a shell or of Spring: the secret itself stands elsewhere
+
+
+def _template(workload: Object) -> Object:
+    return t.cast(Object, workload["spec"]["template"])
+
+
+def mentioned(found: list[Object]) -> list[Object]:
+    """Kind and name of what the pods of these workloads need."""
+    names: set[tuple[str, str]] = set()
+
+    def walk(value: t.Any) -> None:
+        if isinstance(value, list):
+            for one in value:
+                walk(one)
+        elif isinstance(value, dict):
+            for above, key, kind in _NAMES:
+                if isinstance(value.get(above), dict) and isinstance(value[above].get(key), str):
+                    names.add((kind, value[above][key]))
+            for one in value.values():
+                walk(one)
+
+    for workload in found:
+        spec = _template(workload)["spec"]
+        walk(spec)
+        if spec.get("serviceAccountName", "default") != "default":
+            names.add(("ServiceAccount", spec["serviceAccountName"]))
+    return [{"kind": kind, "name": name} for kind, name in sorted(names)]
+
+
+def _selects(one: Object, workloads: list[Object]) -> bool:
+    spec = one.get("spec") or {}
+    selector = spec.get("podSelector") or spec.get("selector") or {}
+    labels = selector if one["kind"] == "Service" else selector.get("matchLabels") or {}
+    return bool(labels) and any(
+        all((_template(workload)["metadata"].get("labels") or {}).get(name) == value for name, value in labels.items()) for workload in workloads)
+
+
+def in_clear(one: Object) -> bool:
+    """Whether a secret seems to stand in it, by the names of variables and keys and by what texts look like."""
+    def env(value: t.Any) -> bool:
+        if isinstance(value, list):
+            return any(env(inner) for inner in value)
+        if not isinstance(value, dict):
+            return False
+        return bool(value.get("value")) and is_secret(str(value.get("name", ""))) or any(env(inner) for inner in value.values())
+
+    data = {name: _REFERENCE.sub(HIDDEN, value) for name, value in (one.get("data") or {}).items() if isinstance(value, str) and value}
+    return env(one.get("spec")) or any(is_secret(name) or text(value) != value for name, value in data.items())
+
+
+def belonging(found: list[Object], encrypted: bool) -> dict[str, t.Any]:
+    """The objects of a fleet as somebody would write them, by section. What would stand in clear in the store is left out and named."""
+    workloads = [one for one in found if one["kind"] in _WORKLOADS]
+    wanted = mentioned(workloads)
+    sections: dict[str, list[Object]] = {"configmaps": [], "secrets": [], "workloads": []}
+    left_out = [] if encrypted else [f"Secret {one['name']}" for one in wanted if one["kind"] == "Secret"]
+    for one in found:
+        name = {"kind": one["kind"], "name": one["metadata"]["name"]}
+        if one["kind"] not in _WORKLOADS and name not in wanted and not _selects(one, workloads):
+            continue
+        if not encrypted and (one["kind"] == "Secret" or in_clear(one)):
+            left_out += [f"{one['kind']} {name['name']}"] if one["kind"] != "Secret" else []
+            continue
+        section = {"ConfigMap": "configmaps", "Secret": "secrets"}.get(one["kind"], "workloads")
+        sections[section].append(clean(one))
+    return {**{name: {"apiVersion": "v1", "kind": "List", "items": items} if items else {} for name, items in sections.items()}, "left_out": left_out}

@@ -12,7 +12,7 @@ import re
 import time
 import typing as t
 
-from kubernetes import client
+from kubernetes import client, stream
 
 from tests.fleet.kubernetes import machine, network, objects
 from tests.fleet.kubernetes.layout import NAMESPACE, State, state
@@ -53,6 +53,12 @@ class Cluster:
 
     def play(self, name: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
         return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=600)
+
+    def inside(self, pod: str, *command: str, namespace: str = NAMESPACE) -> str:
+        """What a command in a pod says. The client is its own: a stream changes how it speaks."""
+        api = client.CoreV1Api(objects.connect(self.state.kubeconfig()))
+        return str(stream.stream(api.connect_get_namespaced_pod_exec, pod, namespace, command=list(command), _preload_content=True,
+                                 stdin=False, stdout=True, stderr=True, tty=False)).strip()
 
     def pods(self, app: str) -> list[client.V1Pod]:
         return objects.pods(self.api, app)
@@ -95,3 +101,9 @@ def changes(records: list[dict[str, t.Any]]) -> list[str]:
         return "dryRun=All" in record["requestURI"] or review or runner
 
     return [told(record) for record in records if not harmless(record)]
+
+
+def failed(outcome: Outcome, words: str) -> None:
+    """The run failed, and says this."""
+    said = " ".join(outcome.stdout.split())
+    assert outcome.rc != 0 and words in said and "Traceback" not in said, outcome.stdout

@@ -10,7 +10,7 @@ import importlib
 import json
 import typing as t
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,13 @@ class Platform(abc.ABC):
     @abc.abstractmethod
     def instances(self) -> int:
         """How many instances of the service run."""
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Fails where something of the fleet was changed meanwhile; a platform that sees more than its members looks closer."""
+        before = self.members()
+        yield
+        assert self.members() == before
 
     @abc.abstractmethod
     def drift(self) -> None:

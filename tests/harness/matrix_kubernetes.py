@@ -14,9 +14,13 @@ import pytest
 from kubernetes import client
 
 from tests.fleet.images.build import folder
-from tests.harness.kubernetes import Cluster
+from tests.fleet.kubernetes import objects
+from tests.harness.kubernetes import Cluster, changes
 from tests.harness.matrix import Platform
 from tests.harness.plays import Outcome
+from tests.harness.rights import Controllers, documented
+
+KEYS = 50
 
 
 def declared(namespace: str) -> dict[str, t.Any]:
@@ -39,12 +43,17 @@ class KubernetesFleet(Platform):
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
         self.namespace = namespace
+        self.controllers = Controllers(cluster.api, cluster.state)
+        self.kubeconfig = self.controllers.kubeconfig("all", documented())
 
     def remove(self) -> None:
+        self.controllers.remove()
         self.cluster.core.delete_namespace(self.namespace)
 
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
-        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **variables})
+        """As somebody who has the rights of the documentation and no others."""
+        with_it = {"caching_kubeconfig": str(self.kubeconfig), "ansible_kubectl_kubeconfig": str(self.kubeconfig)}
+        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **with_it, **variables})
 
     def pods(self, app: str) -> list[client.V1Pod]:
         return list(self.cluster.core.list_namespaced_pod(self.namespace, label_selector=f"app={app}").items)
@@ -58,6 +67,13 @@ class KubernetesFleet(Platform):
     def deployment(self) -> client.V1Deployment:
         return self.cluster.apps.read_namespaced_deployment("caching-service", self.namespace)
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """The API server's audit log is the witness: nobody asked for a change."""
+        before = self.cluster.now
+        yield
+        assert changes(self.cluster.audited(before)) == []
+
     def drift(self) -> None:
         self.cluster.core.patch_namespaced_service("caching-service", self.namespace, {"spec": {"selector": {"app": "elsewhere"}}})
 
@@ -69,15 +85,39 @@ class KubernetesFleet(Platform):
         self.cluster.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
         return str(name)
 
+    def inside(self, pod: str, *command: str) -> str:
+        """What a command in a Redis pod says."""
+        return self.cluster.inside(pod, *command, namespace=self.namespace)
+
+    def redis(self, pod: str, *command: str) -> str:
+        return self.inside(pod, "sh", "-c", 'exec redis-cli -c "$@"', "redis-cli", *command)
+
+    def shards(self) -> list[tuple[str, str]]:
+        """Primary and replica of each shard, by their nodes of Kubernetes."""
+        where = {pod.status.pod_ip: pod.spec.node_name for pod in self.pods("redis-cluster")}
+        rows = [line.split() for line in self.redis("redis-cluster-0", "cluster", "nodes").splitlines()]
+        place = {row[0]: where[row[1].partition(":")[0]] for row in rows}
+        return [(place[row[3]], place[row[0]]) for row in rows if "slave" in row[2]]
+
+    def each_key(self, pod: str, *command: str) -> list[str]:
+        """What redis-cli answers for each of KEYS keys over all slots, in one command in the pod."""
+        script = f'n=0; while [ $n -lt {KEYS} ]; do redis-cli -c "$1" "kept:$n" $2; n=$((n+1)); done'
+        return self.inside(pod, "sh", "-c", script, "sh", *command).split()
+
+    def write_keys(self) -> None:
+        assert self.each_key("redis-cluster-0", "set", "yes") == ["OK"] * KEYS
+
+    def known_keys(self, pod: str = "redis-cluster-1") -> int:
+        return self.each_key(pod, "get").count("yes")
+
+    def ready(self, pod: str) -> bool:
+        return any(one.metadata.name == pod and objects.is_ready(one) for one in self.pods("redis-cluster"))
+
     def token(self) -> str:
         return str(self.cluster.state.secret("admin_token"))
 
 
 @contextmanager
 def fleet(name: str, request: pytest.FixtureRequest) -> Iterator[KubernetesFleet]:
-    """For the table: nothing is there yet, and in the end the namespace goes."""
-    made = KubernetesFleet(request.getfixturevalue("cluster"), f"caching-{name}")
-    try:
-        yield made
-    finally:
-        made.remove()
+    """For the table: nothing is there yet. What it made is what other tests go on with."""
+    yield request.getfixturevalue("deployed")

@@ -50,12 +50,12 @@ class Outcome:
 def play(playbook: str, inventory: str | Path, *extra: str, check: bool = False,
          extra_vars: Mapping[str, t.Any] | None = None, env: Mapping[str, str] | None = None,
          timeout: float = 300.0) -> Outcome:
-    """Run `exalt.caching.<playbook>`, or a file; `extra` are further arguments of ansible-playbook."""
-    name = playbook if "/" in playbook or playbook.count(".") else f"exalt.caching.{playbook}"
+    """Run `exalt.caching.<playbook>`, or a file, or several one after the other; `extra` are further arguments of ansible-playbook."""
+    names = [name if "/" in name or "." in name else f"exalt.caching.{name}" for name in playbook.split()]
     folder = paths.cache() / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("r", dir=folder, suffix=".jsonl", encoding="utf-8") as record:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), name, "-i", str(inventory), *extra]
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), *names, "-i", str(inventory), *extra]
         command += ["--check", "--diff"] if check else []
         command += ["-e", json.dumps(dict(extra_vars))] if extra_vars else []
         settings = {"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": record.name, **(env or {})}
@@ -66,7 +66,7 @@ def play(playbook: str, inventory: str | Path, *extra: str, check: bool = False,
                                    env=process.environment(settings))
         except subprocess.TimeoutExpired as late:
             said = late.stdout.decode("utf-8", "replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-            raise TimeoutError(f"{name} did not end in {timeout:.0f} s:\n{said[-2000:]}") from late
+            raise TimeoutError(f"{playbook} did not end in {timeout:.0f} s:\n{said[-2000:]}") from late
         outcome = Outcome(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - started)
         for line in record:
             entry = json.loads(line)

@@ -10,7 +10,10 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.exalt.caching.plugins.filter.deploy_plan import deploy_plan
+from ansible_collections.exalt.caching.plugins.filter.fleet_objects import fleet_objects
 from ansible_collections.exalt.caching.plugins.module_utils import _objects as pure
+
+from tests.fleet.paths import ROOT
 
 Object = dict[str, t.Any]
 OURS = {"manager": "exalt.caching", "operation": "Apply"}
@@ -57,3 +60,50 @@ def test_an_object_as_somebody_would_write_it() -> None:
     found["metadata"] |= {"uid": "1", "managedFields": [], "labels": {"a": "b"}, "annotations": {"deployment.kubernetes.io/revision": "1"}}
     assert pure.clean(found) == {"kind": "Service", "metadata": {"name": "it", "labels": {"a": "b"}}, "spec": {"ports": []}}
     assert pure.clean({**found, "spec": {"clusterIP": "None"}})["spec"] == {"clusterIP": "None"}
+
+
+def workload(kind: str, name: str, **container: t.Any) -> Object:
+    spec = {"serviceAccountName": "runs-as", "containers": [{"name": "it", **container}],
+            "volumes": [{"configMap": {"name": "settings"}}, {"projected": {"sources": [{"secret": {"name": "certificate"}}]}}]}
+    return {**one(kind, name), "spec": {"template": {"metadata": {"labels": {"app": name, "more": "x"}}, "spec": spec}}}
+
+
+def names(section: Object) -> list[str]:
+    return [f"{found['kind']} {found['metadata']['name']}" for found in section.get("items", [])]
+
+
+def test_what_belongs_to_a_fleet_and_nothing_else() -> None:
+    service = workload("Deployment", "service", envFrom=[{"secretRef": {"name": "tokens"}}])
+    around = [
+        {**one("Service", "mine"), "spec": {"selector": {"app": "service"}}}, {**one("Service", "other"), "spec": {"selector": {"app": "else"}}},
+        {**one("Service", "outside"), "spec": {"externalName": "example.com"}},
+        {**one("PodDisruptionBudget", "mine"), "spec": {"selector": {"matchLabels": {"app": "service"}}}},
+        {**one("NetworkPolicy", "all"), "spec": {"podSelector": {}}},
+        one("ConfigMap", "settings"), one("ConfigMap", "kube-root-ca.crt"), one("ServiceAccount", "runs-as"), one("Secret", "tokens"), one("Secret", "else")]
+    found = fleet_objects([service, *around], encrypted=True)
+    assert names(found["configmaps"]) == ["ConfigMap settings"] and names(found["secrets"]) == ["Secret tokens"] and found["left_out"] == []
+    assert names(found["workloads"]) == [
+        "Deployment service", "Service mine", "PodDisruptionBudget mine", "ServiceAccount runs-as"]
+    assert {one["kind"]: one["name"] for one in found["mentioned"]} == {"ConfigMap": "settings", "Secret": "tokens", "ServiceAccount": "runs-as"}
+    assert fleet_objects([service, *around])["secrets"] == {} and fleet_objects([service, *around])["left_out"] == ["Secret certificate", "Secret tokens"]
+
+
+@pytest.mark.hazard("H37")
+@pytest.mark.parametrize("plain, out", [
+    (workload("Deployment", "it", env=[{"name": "ADMIN_TOKEN", "value": "x"}]), True),
+    (workload("Deployment", "it", env=[{"name": "ADMIN_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "ADMIN_TOKEN"}}}]), False),
+    (workload("Deployment", "it", env=[{"name": "COLOUR", "value": "blue"}]), False),
+    ({**one("ConfigMap", "settings"), "data": {"application.yml": "redis:\n  password: hunter2\n"}}, True),
+    ({**one("ConfigMap", "settings"), "data": {"application.yml": "redis:\n  password: ${REDIS_PASSWORD}\n  timeout: 5\n"}}, False),
+    ({**one("ConfigMap", "settings"), "data": {"redis.conf": "port 1\nrequirepass hunter2\n"}}, True),
+    ({**one("ConfigMap", "settings"), "data": {"ADMIN_PASSWORD": "hunter2"}}, True),
+])
+def test_what_would_stand_in_clear_is_left_out(plain: Object, out: bool) -> None:
+    found = fleet_objects([workload("Deployment", "service"), plain])
+    assert (f"{plain['kind']} {plain['metadata']['name']}" in found["left_out"]) is out and ("hunter2" in str(found)) is False
+    assert fleet_objects([workload("Deployment", "service"), plain], encrypted=True)["left_out"] == []
+
+
+def test_our_own_start_script_has_no_secret_in_clear() -> None:
+    script = (ROOT / "roles/caching/files/start-redis.sh").read_text()
+    assert not pure.in_clear({**one("ConfigMap"), "data": {"start.sh": script}})

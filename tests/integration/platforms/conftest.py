@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,7 @@ def asked_for(platform: str) -> bool:
 
 # What is not asked for is not even read: its libraries take a second to load.
 collect_ignore = [f"test_{name}.py" for name, platforms in {
-    "kubernetes": ("kubernetes",), "kubernetes_deploy": ("kubernetes",), "hosts": ("compose", "systemd"),
+    **{name: ("kubernetes",) for name in ("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights")}, "hosts": ("compose", "systemd"),
     "redeploy": ("compose", "systemd"), "matrix": tuple(HOMES)}.items()
                   if not any(map(asked_for, platforms))]
 
@@ -87,14 +88,24 @@ def hosts(request: pytest.FixtureRequest) -> HostsFleet:
     return t.cast("HostsFleet", request.getfixturevalue(f"{request.param}_fleet"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed(cluster: Cluster) -> Iterator[KubernetesFleet]:
-    """A namespace beside the guide's, for a fleet that playbook deploy makes; the namespace is removed in the end."""
+    """A namespace beside the guide's, for the fleet that playbooks make; the table of operations comes first, and makes it."""
     from tests.harness.matrix_kubernetes import KubernetesFleet
 
     fleet = KubernetesFleet(cluster, "caching-deployed")
     yield fleet
-    fleet.remove()
+    if "EXALT_FLEET_KEEP" not in os.environ:
+        fleet.remove()
+
+
+@pytest.fixture(scope="module")
+def running(deployed: KubernetesFleet) -> KubernetesFleet:
+    """That fleet, made where no test has made it yet."""
+    if not deployed.members():
+        made = deployed.play("deploy")
+        assert made.rc == 0, made.stdout
+    return deployed
 
 
 @pytest.fixture(scope="module", params=list(HOMES))
@@ -107,6 +118,15 @@ def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
 
 
 TABLE = Table()
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The table comes first: it begins with no fleet, and the tests of a platform go on with what it made."""
+    places = [place for place, item in enumerate(items) if item.path.parent == HERE]
+    ours = sorted((items[place] for place in places), key=lambda item: item.path.name != "test_matrix.py")
+    for place, item in zip(places, ours):
+        items[place] = item
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,114 +3,74 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Playbook deploy and the service's configuration on a real cluster: what it makes, what it leaves alone, and how it is broken.
 
-The API server's audit log, the pods' identities and Redis itself are the witnesses. The tests follow each other on one fleet.
+The API server's audit log and the pods' identities are the witnesses. The tests follow each other on one fleet.
 """
 
 from __future__ import annotations
 
-import typing as t
+import base64
+import json
 
+import pyrage
 import pytest
-from kubernetes import client, stream
 
-from tests.fleet.kubernetes.layout import NAMESPACE
-from tests.harness.kubernetes import Cluster, changes
+from tests.fleet.kubernetes.layout import NAMESPACE, SECRETS
+from tests.harness.kubernetes import Cluster, changes, failed
 from tests.harness.matrix_kubernetes import KubernetesFleet
-from tests.harness.until import until
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
-KEYS = 50
 
 
-def redis(fleet: KubernetesFleet, pod: str, *command: str) -> str:
-    words = ["sh", "-c", 'exec redis-cli -c "$@"', "redis-cli", *command]
-    return str(stream.stream(client.CoreV1Api(fleet.cluster.api).connect_get_namespaced_pod_exec, pod, fleet.namespace, command=words,
-                             container="redis", stdin=False, stdout=True, stderr=True, tty=False)).strip()
-
-
-def shards(fleet: KubernetesFleet) -> list[tuple[str, str]]:
-    """Primary and replica of each shard, by their nodes of Kubernetes."""
-    where = {pod.status.pod_ip: pod.spec.node_name for pod in fleet.pods("redis-cluster")}
-    rows = [line.split() for line in redis(fleet, "redis-cluster-0", "cluster", "nodes").splitlines()]
-    place = {row[0]: where[row[1].partition(":")[0]] for row in rows}
-    return [(place[row[3]], place[row[0]]) for row in rows if "slave" in row[2]]
-
-
-def known(fleet: KubernetesFleet, pod: str = "redis-cluster-1") -> int:
-    return [redis(fleet, pod, "get", f"kept:{number}") for number in range(KEYS)].count("yes")
-
-
-def failed_with(outcome: t.Any, words: str) -> None:
-    said = " ".join(outcome.stdout.split())
-    assert outcome.rc != 0 and words in said and "Traceback" not in said, outcome.stdout
-
-
-def test_check_mode_asks_for_nothing_but_dry_runs(cluster: Cluster, deployed: KubernetesFleet) -> None:
-    before = cluster.now
-    check = deployed.play("deploy", check=True)
-    assert check.rc == 0 and "StatefulSet redis-cluster: new" in check.stdout, check.stdout
-    assert changes(cluster.audited(before)) == []
-
-
-def test_from_nothing_to_formed_and_healthy(cluster: Cluster, deployed: KubernetesFleet) -> None:
-    assert cluster.core.list_namespaced_pod(deployed.namespace).items == []
-    made = deployed.play("deploy")
-    assert made.rc == 0, made.stdout
-    found = shards(deployed)
+def test_it_is_spread_over_the_nodes(running: KubernetesFleet) -> None:
+    found = running.shards()
     assert len(found) == 3 and all(primary != replica for primary, replica in found), found
-    assert len({pod.spec.node_name for pod in deployed.pods("caching-service")}) > 1
-    for number in range(KEYS):
-        assert redis(deployed, "redis-cluster-0", "set", f"kept:{number}", "yes") == "OK"
-    before, members = cluster.now, deployed.members()
-    again = deployed.play("deploy")
-    assert again.rc == 0 and again.changed == 0 and deployed.members() == members, again.stdout
-    assert changes(cluster.audited(before)) == []
+    assert len({pod.spec.node_name for pod in running.pods("caching-service")}) > 1
 
 
-def test_a_changed_declaration_changes_only_that(cluster: Cluster, deployed: KubernetesFleet) -> None:
-    before, nodes = cluster.now, {pod.metadata.uid for pod in deployed.pods("redis-cluster")}
-    changed = deployed.play("deploy", caching_environment={"COLOUR": "blue"})
+def test_a_changed_declaration_changes_only_that(cluster: Cluster, running: KubernetesFleet) -> None:
+    before, nodes = cluster.now, {pod.metadata.uid for pod in running.pods("redis-cluster")}
+    changed = running.play("deploy", caching_environment={"COLOUR": "blue"})
     assert changed.rc == 0 and "env[COLOUR].value" in changed.stdout, changed.stdout
     done = [one for one in changes(cluster.audited(before)) if " pods" not in one]
     assert len(done) == 1 and done[0].startswith("patch deployments caching-service"), done
-    assert {pod.metadata.uid for pod in deployed.pods("redis-cluster")} == nodes
-    check = deployed.play("deploy", "--diff", check=True)
-    assert check.rc == 0 and "env[COLOUR].value" in check.stdout and deployed.token() not in check.stdout
+    assert {pod.metadata.uid for pod in running.pods("redis-cluster")} == nodes
+    check = running.play("deploy", "--diff", check=True)
+    assert check.rc == 0 and "env[COLOUR].value" in check.stdout and running.token() not in check.stdout
 
 
 @pytest.mark.hazard("H13")
-def test_what_somebody_else_has_made_is_not_taken_over(cluster: Cluster, deployed: KubernetesFleet) -> None:
+def test_what_somebody_else_has_made_is_not_taken_over(cluster: Cluster, running: KubernetesFleet) -> None:
     before = cluster.now
-    refused = deployed.play("deploy", caching_namespace=NAMESPACE, caching_create_namespace=False)
-    failed_with(refused, "were not made by exalt.caching: caching_adopt=true takes over, as the differences above show")
-    assert "Deployment caching-service: spec" in refused.stdout and deployed.token() not in refused.stdout
+    refused = running.play("deploy", caching_namespace=NAMESPACE, caching_create_namespace=False)
+    failed(refused, "were not made by exalt.caching: caching_adopt=true takes over, as the differences above show")
+    assert "Deployment caching-service: spec" in refused.stdout and running.token() not in refused.stdout
     assert changes(cluster.audited(before)) == []
 
 
-def test_a_broken_image_ends_with_the_cause_and_the_old_ones_serve(deployed: KubernetesFleet) -> None:
-    members = {pod.metadata.uid for pod in deployed.pods("caching-service")}
-    broken = deployed.play("deploy", caching_version="2.5.0-crash-loop", caching_platform_timeout="PT20S")
-    failed_with(broken, "the schema of the configuration is newer than this version")
-    ready = {pod.metadata.uid for pod in deployed.pods("caching-service") if pod.status.container_statuses[0].ready}
+def test_a_broken_image_ends_with_the_cause_and_the_old_ones_serve(running: KubernetesFleet) -> None:
+    members = {pod.metadata.uid for pod in running.pods("caching-service")}
+    broken = running.play("deploy", caching_version="2.5.0-crash-loop", caching_platform_timeout="PT20S")
+    failed(broken, "the schema of the configuration is newer than this version")
+    ready = {pod.metadata.uid for pod in running.pods("caching-service") if pod.status.container_statuses[0].ready}
     assert len(ready & members) == 3
-    absent = deployed.play("deploy", caching_version="9.9.9", caching_platform_timeout="PT15S")
-    failed_with(absent, "9.9.9")
-    back = deployed.play("deploy")
+    absent = running.play("deploy", caching_version="9.9.9", caching_platform_timeout="PT15S")
+    failed(absent, "9.9.9")
+    back = running.play("deploy")
     assert back.rc == 0, back.stdout
 
 
 @pytest.mark.hazard("H18")
-def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster, deployed: KubernetesFleet) -> None:
+def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster, running: KubernetesFleet) -> None:
     before = cluster.now
-    refused = deployed.play("configure", caching_jvm="-Xmx8g -XX:+UseG1GC")
-    failed_with(refused, "caching_jvm: -Xmx of 8192 MiB does not fit the container's 512 MiB: at most 384 MiB")
+    refused = running.play("configure", caching_jvm="-Xmx8g -XX:+UseG1GC")
+    failed(refused, "caching_jvm: -Xmx of 8192 MiB does not fit the container's 512 MiB: at most 384 MiB")
     assert changes(cluster.audited(before)) == []
-    members = deployed.members()
-    changed = deployed.play("configure", caching_jvm="-Xmx384m")
-    assert changed.rc == 0 and "JAVA_OPTS is pending until" in changed.stdout and deployed.members() == members, changed.stdout
-    assert "JAVA_OPTS is pending until" in deployed.play("status").stdout
-    assert deployed.play("stop").rc == 0 and deployed.play("start").rc == 0
-    assert "pending" not in deployed.play("status").stdout
+    members = running.members()
+    changed = running.play("configure", caching_jvm="-Xmx384m")
+    assert changed.rc == 0 and "JAVA_OPTS is pending until" in changed.stdout and running.members() == members, changed.stdout
+    assert "JAVA_OPTS is pending until" in running.play("status").stdout
+    assert running.play("stop").rc == 0 and running.play("start").rc == 0
+    assert "pending" not in running.play("status").stdout
 
 
 def test_the_guides_own_fleet_is_configured_as_it_is(cluster: Cluster) -> None:
@@ -127,39 +87,53 @@ def test_the_guides_own_fleet_is_configured_as_it_is(cluster: Cluster) -> None:
     assert cluster.deployment().metadata.generation == spec
 
 
-def test_all_addresses_change_at_once(cluster: Cluster, deployed: KubernetesFleet) -> None:
-    old = {pod.metadata.uid for pod in deployed.pods("redis-cluster")}
-    cluster.core.delete_collection_namespaced_pod(deployed.namespace, label_selector="app=redis-cluster", grace_period_seconds=0)
-    until(lambda: not old & {pod.metadata.uid for pod in deployed.pods("redis-cluster")}, "the pods are gone", 60)
-    healed = deployed.play("deploy")
-    assert healed.rc == 0 and len(shards(deployed)) == 3, healed.stdout
-    assert known(deployed) == KEYS
+@pytest.mark.hazard("H37", "H47")
+def test_objects_are_saved_without_secrets_in_clear(cluster: Cluster) -> None:
+    """Of the guide's own fleet, by whoever has no key: what holds a secret is left out and named, and the rest can be applied as it is."""
+    place = "/tmp/saved-in-clear"
+    kept = cluster.play("backup_config", caching_store_url=f"file://{place}", caching_signing_key="for the test")
+    assert kept.rc == 0 and "left out: Secret caching-service-secret, Secret caching-service-tls" in " ".join(kept.stdout.split()), kept.stdout
+    (runner,) = cluster.pods("caching-runner")
+    saved = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config/*/workloads.json")
+    found = json.loads(saved)["items"]
+    kinds = {"Deployment", "StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount"}
+    assert {one["kind"] for one in found} == kinds and all("status" not in one for one in found)
+    assert not [word for word in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "clusterIPs") if f'"{word}"' in saved]
+    everything = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config/*/*")
+    assert not [name for name in SECRETS if cluster.state.secret(name) in everything]
+    assert not [name for name in SECRETS if base64.b64encode(cluster.state.secret(name).encode()).decode() in everything]
 
 
-def test_a_primary_that_comes_back_empty_does_not_empty_its_replicas(cluster: Cluster, deployed: KubernetesFleet) -> None:
-    settings = {"cluster-node-timeout": 3000, "repl-diskless-sync-delay": 0, "appendonly": "no", "save": ""}
-    refused = deployed.play("deploy", caching_redis_settings=settings, caching_redis_storage="")
-    failed_with(refused, "without appendonly and save, and without caching_redis_storage, a node that starts anew has lost its data")
-    changed = deployed.play("deploy", caching_redis_settings=settings)
-    assert changed.rc == 0, changed.stdout
-    for name in [pod.metadata.name for pod in deployed.pods("redis-cluster")]:      # as they are now, without a start
-        assert redis(deployed, name, "config", "set", "appendonly", "no") == "OK"
-    primary = next(pod for pod in deployed.pods("redis-cluster") if redis(deployed, pod.metadata.name, "role").startswith("master"))
-    cluster.core.patch_namespaced_pod(primary.metadata.name, deployed.namespace, {"metadata": {"annotations": {"looked-at": "now"}}})
-    until(lambda: "appendonly no" in read(deployed, primary.metadata.name, "/etc/redis/redis.conf"), "the new redis.conf is in the pod", 90)
-    held = int(redis(deployed, primary.metadata.name, "dbsize"))
-    assert held > 0 and known(deployed) == KEYS
-    redis(deployed, primary.metadata.name, "shutdown", "nosave")
-    until(lambda: "this primary has lost its data" in said(deployed, primary.metadata.name), "it waits", 60)
-    until(lambda: redis(deployed, primary.metadata.name, "role").startswith("slave"), "it comes back as a replica", 60)
-    until(lambda: redis(deployed, primary.metadata.name, "dbsize") == str(held), "it has the data of the new primary", 30)
-    assert known(deployed, primary.metadata.name) == KEYS
+@pytest.mark.hazard("H47")
+def test_objects_are_brought_back(cluster: Cluster, running: KubernetesFleet) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    place = {**running.store(), "caching_encrypt_to": [str(identity.to_public())], "caching_identities": [str(identity)]}
+    kept = running.play("backup_config", **place)
+    assert kept.rc == 0, kept.stdout
+    (first,) = kept.custom["exalt_caching_run"][0]["changes"]["configuration"]["kept"]
+    core, name = cluster.core, running.namespace
 
+    def now() -> tuple[object, ...]:
+        return (core.read_namespaced_config_map("caching-service-config", name).data, core.read_namespaced_service("caching-service", name).spec.selector,
+                core.read_namespaced_secret("caching-service-secret", name).data)
 
-def read(fleet: KubernetesFleet, pod: str, path: str) -> str:
-    return str(stream.stream(client.CoreV1Api(fleet.cluster.api).connect_get_namespaced_pod_exec, pod, fleet.namespace, command=["cat", path],
-                             container="redis", stdin=False, stdout=True, stderr=True, tty=False))
-
-
-def said(fleet: KubernetesFleet, pod: str) -> str:
-    return str(fleet.cluster.core.read_namespaced_pod_log(pod, fleet.namespace, container="redis"))
+    good = now()
+    core.patch_namespaced_config_map("caching-service-config", name, {"data": {"application.yml": "cache: {}\n"}})
+    core.patch_namespaced_service("caching-service", name, {"spec": {"selector": {"app": "elsewhere"}}})
+    core.patch_namespaced_secret("caching-service-secret", name, {"stringData": {"ADMIN_TOKEN": "another"}})
+    closed = running.play("restore_config", caching_restore_sections=["secrets"], caching_restore_id=first, **{**place, "caching_identities": []})
+    failed(closed, "secrets: encrypted, and caching_identities has no private key that opens it")
+    wanted = {**place, "caching_restore_sections": ["configmaps", "secrets", "workloads"], "caching_restore_id": first}
+    with running.unchanged():
+        check = running.play("restore_config", check=True, **wanted)
+    assert check.rc == 0 and "Secret caching-service-secret: data.ADMIN_TOKEN changes" in check.stdout, check.stdout
+    back = running.play("restore_config", **wanted)
+    assert back.rc == 0 and now() == good, back.stdout
+    assert sorted(back.custom["exalt_caching_run"][0]["changes"]["objects"]["written"]) == [
+        "ConfigMap caching-service-config", "Secret caching-service-secret", "Service caching-service"]
+    said = check.stdout + back.stdout
+    assert running.token() not in said and base64.b64encode(running.token().encode()).decode() not in said
+    again = running.play("restore_config", **wanted)
+    assert again.rc == 0 and "objects" not in again.custom["exalt_caching_run"][0]["changes"], again.stdout
+    deployed = running.play("deploy")
+    assert deployed.rc == 0 and deployed.changed == 0, deployed.stdout

@@ -11,18 +11,31 @@ from tests.harness.matrix import Platform, row
 from tests.harness.until import until
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
+CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
 
 
 @row("site twice, the second changes nothing")
 def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
-    before = platform.members()
-    check = platform.play("site", check=True)
-    assert check.rc == 0 and check.changed > 0 and platform.members() == before, check.stdout
+    with platform.unchanged():
+        check = platform.play("site", check=True)
+    assert check.rc == 0 and check.changed > 0, check.stdout
     first = platform.play("site")
     assert first.rc == 0 and first.changed > 0, first.stdout
     made = platform.members()
-    second = platform.play("site")
+    with platform.unchanged():
+        second = platform.play("site")
     assert second.rc == 0 and second.changed == 0 and platform.members() == made, second.stdout
+
+
+@row("check mode changes nothing")
+def test_check_mode_of_what_changes_a_fleet(platform: Platform) -> None:
+    """One run after the other, each with something to do."""
+    with platform.unchanged():
+        check = platform.play(" ".join(CHANGING), check=True, caching_replicas=platform.other_size, caching_configuration=POOL,
+                              caching_version="2.5.0", **platform.store())
+    records = check.custom["exalt_caching_run"]
+    assert check.rc == 0 and [one["playbook"] for one in records] == [*CHANGING], check.stdout
+    assert all(one["changes"] for one in records), records
 
 
 @row("stop, start")

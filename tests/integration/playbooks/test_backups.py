@@ -62,7 +62,7 @@ def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
     region = {"name": "kept-in-a-backup", "default_ttl": "PT2H", "max_size": 500}
     accepted(run_module("cache_region", {**fleet.args, "regions": [region]}))
     try:
-        (kept,) = ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1).results("store_documents")
+        kept, _record = ended(play("backup_config", fleet.inventory, extra_vars=wanted), 1).results("store_documents")
     finally:
         accepted(run_module("cache_region", {**fleet.args, "regions": [{"name": region["name"], "state": "absent"}]}))
     names = {one["name"] for one in kept["documents"]}
