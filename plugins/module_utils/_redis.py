@@ -184,7 +184,8 @@ class Redis:
         if "cluster mode is not enabled" in lower or "cluster support disabled" in lower:
             return CachingError(f"Redis at {where} is no cluster (cluster-enabled is off)")
         cut = "reset by peer" in lower or "closed by server" in lower or "eof occurred" in lower or "broken pipe" in lower
-        wants = cut and self._options.get("ssl") and not self._options["ssl_certfile"]   # how a server refuses who has none, since TLS 1.3
+        bare = self._options.get("ssl") and not self._options["ssl_certfile"]
+        wants = bare and (cut or "certificate required" in lower)   # how a server refuses who has none, since TLS 1.3
         hint = " (it may want a client certificate: redis_client_cert and redis_client_key)" if wants else ""
         hint = " (it may speak TLS: redis_tls)" if cut and not self._options.get("ssl") else hint
         return CachingError(f"Redis at {where} can't be read: {text}{hint}")
