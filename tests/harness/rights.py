@@ -39,7 +39,7 @@ class Right(t.NamedTuple):
 def documented() -> list[Right]:
     """The rows of the table, one right for each verb and resource."""
     text = (paths.ROOT / "docs/kubernetes.md").read_text()
-    rows = re.findall(r"^\| ([a-z, ]+) \| ([a-z0-9./, ]+) \|.*\|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| ((?:get|list|create|patch|delete)[a-z, ]*) \| ([a-z0-9./, ]+) \|.*\|$", text, re.MULTILINE)
     return list(dict.fromkeys(Right(verb, resource) for verbs, resources in rows for resource in resources.split(", ") for verb in verbs.split(", ")))
 
 

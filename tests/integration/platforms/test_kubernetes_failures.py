@@ -83,6 +83,7 @@ def test_a_lost_node_is_told_survived_and_healed(cluster: Cluster, running: Kube
 
 @pytest.mark.slow
 def test_a_drained_node_keeps_what_redis_needs(cluster: Cluster, running: KubernetesFleet) -> None:
+    running.write_keys()
     node = NODES[2]
     with drained(cluster, node, running.namespace) as kept:
         assert kept == 1, "of two Redis nodes there the budget lets one go, whose volume can't follow it"
@@ -108,6 +109,7 @@ def primary_of(fleet: KubernetesFleet) -> str:
 @pytest.mark.slow
 @pytest.mark.hazard("H40")
 def test_all_addresses_change_at_once(cluster: Cluster, running: KubernetesFleet) -> None:
+    running.write_keys()
     replaced(cluster, running)
     healed = running.play("deploy")
     assert healed.rc == 0 and len(running.shards()) == 3, healed.stdout
@@ -117,6 +119,7 @@ def test_all_addresses_change_at_once(cluster: Cluster, running: KubernetesFleet
 @pytest.mark.slow
 def test_an_empty_primary_among_changed_addresses_is_refused(cluster: Cluster, running: KubernetesFleet) -> None:
     """Nobody can vote, so no replica takes over by itself; brought together, the replica would copy the emptiness."""
+    running.write_keys()
     running.inside(primary_of(running), "rm", "-rf", "/var/lib/redis/appendonlydir")
     replaced(cluster, running)
     refused = running.play("deploy")
