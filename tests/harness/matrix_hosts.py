@@ -75,6 +75,13 @@ class Deployed(Platform):
     def instances(self) -> int:
         return sum(one.running for one in self.hosts.service().values())
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Neither a file, nor a unit, nor a container is another one."""
+        before = self.snapshot()
+        yield
+        assert self.snapshot() == before
+
     def store(self) -> dict[str, t.Any]:
         return {"caching_store_url": f"file://{self.hosts.state.store}", "caching_signing_key": "for the table of operations"}
 
