@@ -10,9 +10,12 @@ import re
 import typing as t
 
 from ._redact import is_secret
+from ._redact import text as redacted
 
 MARK = "Managed by exalt.caching: playbook deploy writes this file"
 LINES, WIDTH = 40, 160
+SECTIONS = ("configmaps", "secrets", "workloads")      # the words of Kubernetes, so that a backup's sections are the same everywhere
+_REFERENCE = re.compile(r"\$\{[^}]*\}|(?<=[=\s])\$\w+")
 _NAME = re.compile(r"\s*([\w.-]+)(\s*[=:]\s*|\s+)")
 
 
@@ -55,3 +58,21 @@ def plan(files: list[Wanted], present: list[str | None]) -> dict[str, t.Any]:
     return {"changed": [files[number].name for number in away], "places": away,
             "foreign": [one.name for one, text in pairs if text is not None and text != one.text and not ours(text)],
             "differences": told[:LINES] + more}
+
+
+def in_clear(text: str) -> bool:
+    """Whether a secret seems to stand in it; what only refers to one is none."""
+    plain = _REFERENCE.sub("(redacted)", text)
+    named = [found for line in plain.splitlines() if (found := _NAME.match(line)) and is_secret(found[1])]
+    return redacted(plain) != plain or any(found.string[found.end():].strip(" \"'") not in ("", "(redacted)") for found in named)
+
+
+def by_section(files: list[dict[str, t.Any]], encrypted: bool) -> dict[str, t.Any]:
+    """The files by their section. What would stand in clear in the store is left out and named."""
+    closed = [one["name"] for one in files if not encrypted and (one["section"] == "secrets" or in_clear(one["text"]))]
+    found: dict[str, t.Any] = {name: [] for name in SECTIONS}
+    for one in files:
+        if one["name"] not in closed:
+            kept = {key: value for key, value in one.items() if key != "section"}
+            found[one["section"]].append({**kept, "secret": True} if one["section"] == "secrets" else kept)
+    return {**{name: {"items": rows} if rows else {} for name, rows in found.items()}, "left_out": closed}

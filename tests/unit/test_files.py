@@ -42,3 +42,27 @@ def test_no_secret_is_shown(line: str, secret: bool, shown: str) -> None:
 def test_a_long_difference_is_cut() -> None:
     lines = files.plan([files.Wanted("f", "".join(f"{number}\n" for number in range(100)), False)], [""])["differences"]
     assert len(lines) == files.LINES + 1 and lines[-1] == "… and 60 more"
+
+
+@pytest.mark.hazard("H37")
+@pytest.mark.parametrize(("text", "clear"), [
+    ("spring:\n  data:\n    redis:\n      password: hunter2\n", True),
+    ("spring:\n  data:\n    redis:\n      password: ${REDIS_PASSWORD}\n", False),
+    ("services:\n  a:\n    environment:\n      API_TOKEN: ${API_TOKEN}\n", False),
+    ("services:\n  a:\n    environment:\n      API_TOKEN: hunter2\n", True),
+    ("Environment=\"JDBC=jdbc:postgresql://u:hunter2@db/x\"\n", True),
+    ("masterauth hunter2\n", True),
+    ("cache:\n  redis:\n    pool:\n      maxTotal: 64\n", False),
+    ("[Service]\nEnvironmentFile=/etc/caching-service/secrets.env\nUser=redis\n", False),
+])
+def test_a_secret_in_clear_is_seen(text: str, clear: bool) -> None:
+    assert files.in_clear(text) is clear
+
+
+def test_what_would_stand_in_clear_is_left_out_of_a_backup() -> None:
+    found = [{"name": name, "section": section, "text": text} for name, section, text in (
+        ("unit", "workloads", "User=redis\n"), ("application.yml", "configmaps", "password: hunter2\n"), ("secrets.env", "secrets", "A=1\n"))]
+    plain, closed = files.by_section(found, False), files.by_section(found, True)
+    assert plain["left_out"] == ["application.yml", "secrets.env"] and plain["configmaps"] == {} == plain["secrets"]
+    assert plain["workloads"] == {"items": [{"name": "unit", "text": "User=redis\n"}]}
+    assert closed["left_out"] == [] and closed["secrets"]["items"] == [{"name": "secrets.env", "text": "A=1\n", "secret": True}]
