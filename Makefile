@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 PLATFORM ?= local
 TESTS ?=
-WORKERS ?= 2
+WORKERS ?= 0
 CACHE_ROOT := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)
 export EXALT_CACHING_CACHE ?= $(CACHE_ROOT)/exalt-caching
 
@@ -36,7 +36,7 @@ folders: setup
 demo: setup ## a fleet on this machine, brought to its declared state twice
 	@$(PY) -m tests.fleet.demo
 
-test: folders ## gates, unit, contract, integration and faults; TESTS=unit narrows, PLATFORMS= adds fleets, WORKERS=0: one after the other
+test: folders ## gates, unit, contract, integration and faults; TESTS=unit narrows, PLATFORMS= adds fleets, WORKERS=2: on two
 	@$(ISOLATED) $(PY) -m pytest -n $(WORKERS) $(addprefix tests/,$(TESTS))
 
 bench: folders ## ratios against what a user would do otherwise

@@ -10,13 +10,23 @@ once, so each of these folders is one unit.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import typing as t
 
 import pytest
 
-# Before anything reads the addresses: a worker has its own network, as many as 127.0.1 to 127.0.8.
+from tests.fleet import paths
+
+
+def network(worker: int) -> str:
+    """A worker has its own: 127.0.1 for the first."""
+    return f"127.0.{1 + worker}"
+
+
+# Before anything reads the addresses.
 if os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["EXALT_CACHING_NETWORK"] = f"127.0.{1 + int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw'))}"
+    os.environ["EXALT_CACHING_NETWORK"] = network(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
 
 
 def unit(nodeid: str) -> str:
@@ -35,3 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> t.Any:
 
     config.option.loadscopereorder = False
     return Units(config, log)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends what workers left that could not end it themselves, as a run was broken off."""
+    if "PYTEST_XDIST_WORKER" in os.environ:   # a worker, or a run inside one
+        return
+    for worker in range(getattr(config.option, "numprocesses", None) or 0):
+        if paths.fleet_state(f"local-{network(worker)}").exists():
+            subprocess.run([sys.executable, "-m", "tests.fleet.local", "down"], cwd=paths.ROOT, check=False, stdout=subprocess.DEVNULL,
+                           env={**os.environ, "EXALT_CACHING_NETWORK": network(worker)})

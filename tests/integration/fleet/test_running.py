@@ -15,7 +15,7 @@ import redis
 
 from tests.fleet import paths
 from tests.fleet.local import lifecycle, processes
-from tests.fleet.local.layout import SECRETS
+from tests.fleet.local.layout import NETWORK, SECRETS
 from tests.harness.targets import Fleet
 
 
@@ -40,7 +40,7 @@ def test_a_second_fleet_is_told_which_port_is_in_use(fleet: Fleet, tmp_path: Pat
     other = run("up", EXALT_CACHING_CACHE=str(tmp_path / "cache"))
     assert other.returncode == 1
     (line,) = other.stderr.splitlines()
-    assert line.startswith("fleet: port 6379 on 127.0.0.21 is in use (process ") and "valkey-server" in line
+    assert line.startswith(f"fleet: port 6379 on {NETWORK}.21 is in use (process ") and "valkey-server" in line
     assert not (tmp_path / "cache" / "fleet").exists()
 
 

@@ -164,5 +164,5 @@ def test_bad_input(tmp_path: Path, change: Options, told: str) -> None:
 
 
 def test_without_a_key_there_is_a_warning(tmp_path: Path) -> None:
-    result = good(run_module("store_documents", {"store_url": f"file://{tmp_path}", "kind": "runs", "documents": [CLEAR]}))
+    result = good(run_module("store_documents", {"store_url": f"file://{tmp_path}", "kind": "changes", "documents": [CLEAR]}))
     assert any("the documents are not signed" in str(warning) for warning in result["warnings"])

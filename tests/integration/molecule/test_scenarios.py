@@ -27,7 +27,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     folder = paths.cache() / "molecule"
     environment = process.environment({
         "MOLECULE_EPHEMERAL_DIRECTORY": str(folder / arguments[-1]),
-        "EXALT_CACHING_CACHE": str(paths.cache()), "NO_COLOR": "1",
+        "EXALT_CACHING_CACHE": str(paths.cache()), "NO_COLOR": "1", "EXALT_CACHING_NETWORK": "",   # the fleet of inventories/local
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "VIRTUAL_ENV": str(folder),      # Molecule keeps its own files in the folder .ansible below
     })

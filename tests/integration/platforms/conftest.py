@@ -27,10 +27,11 @@ def asked_for(platform: str) -> bool:
 
 
 # What is not asked for is not even read: its libraries take a second to load.
-collect_ignore = [f"test_{name}.py" for name, platforms in {
-    **{name: ("kubernetes",) for name in ("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights")}, "hosts": ("compose", "systemd"),
-    "redeploy": ("compose", "systemd"), "matrix": tuple(HOMES)}.items()
-                  if not any(map(asked_for, platforms))]
+NEEDS = {
+    **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights"), ("kubernetes",)),
+    **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), "matrix": tuple(HOMES),
+}
+collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not any(map(asked_for, platforms))]
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fleet.kubernetes.layout import NAMESPACE
 from tests.harness.kubernetes import Cluster
 from tests.harness.matrix_kubernetes import KubernetesFleet, declared
 from tests.harness.plays import Outcome, play
-from tests.harness.rights import Controllers, Right, documented
+from tests.harness.rights import Right, documented
 
 ARGUMENTS = ("role", "member", "replicas", "command", "path", "content", "write", "text", "jvm", "revisions", "part")
 READ = {"verb": "configuration"}
+FAILED = "{{ ansible_failed_result.msg | default(ansible_failed_result.results | default([]) | map(attribute='msg', default='') | join) }}"
 SCALE = {"verb": "scale", "role": "service", "replicas": 4}
 SCALE_REDIS = {"verb": "scale", "role": "redis", "replicas": 7}
 ONCE = {"verb": "one_off", "command": ["true"]}
@@ -69,8 +69,7 @@ def run(folder: Path, fleet: KubernetesFleet, hosts: dict[str, tuple[Path, list[
         {"ansible.builtin.import_role": {"name": "exalt.caching.caching"}},
         {"ansible.builtin.include_tasks": str(steps), "loop": "{{ trial_steps }}", "loop_control": {"loop_var": "trial_step"}},
         {"ansible.builtin.debug": {"msg": "done"}},
-    ], "rescue": [{"ansible.builtin.debug": {"msg": "{{ ansible_failed_result.msg | default(ansible_failed_result.results | default([]) "
-                                                  "| map(attribute='msg', default='') | join) }}"}}]}]}]))
+    ], "rescue": [{"ansible.builtin.debug": {"msg": FAILED}}]}]}]))
     return play(str(playbook), inventory, "--forks", "8", timeout=300)
 
 

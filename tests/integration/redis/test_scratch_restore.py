@@ -119,7 +119,7 @@ def test_what_a_killed_run_left_is_removed_and_what_lives_is_not(stage: Stage, p
     assert servers(place) == [] and list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("processes", ["/proc", "/nonesuch"])
+@pytest.mark.parametrize("processes", ["/proc", "/proc/nonesuch"])
 def test_a_server_is_ended_wherever_processes_can_be_seen_or_not(place: Path, monkeypatch: pytest.MonkeyPatch, processes: str) -> None:
     monkeypatch.setattr(scratch_restore, "_PROCESSES", processes)
     monkeypatch.setattr(scratch_restore.tempfile, "tempdir", str(place))
