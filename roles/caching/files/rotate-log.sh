@@ -3,7 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # rotate-log.sh FILE: what is in a log goes into a compressed file beside it, and is then cut off its beginning, while its process goes on
-# writing at its end. Nothing is written twice or lost in between, as there would be after a copy and a truncation. The last block stays.
+# writing at its end. Nothing is lost in between, as it would be after a copy and a truncation; who kills it before the cut has lines twice.
+# The last block stays.
 set -eu
 log=$1
 block=$(stat -f -c %S "$log")
