@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ._cluster_hold import safe, to_hold
-from ._cluster_spread import spread
+from ._cluster_spread import crowded, spread
 from ._cluster_touch import Declared, Seen, apart, astray, lost, place, ranges
 from ._errors import CachingError
 from ._topology import SLOTS, Node
@@ -64,6 +64,7 @@ def plan(declared: t.Sequence[Declared], seen: t.Mapping[str, Seen], replicas: i
     for shard in shards:
         near = [node.address for node in shard.replicas if node.location and node.location == shard.primary.location]
         warnings += [f"{address} is in the same location as its primary {shard.primary.address}" for address in near]
+    warnings += crowded([[(node.address, node.location) for node in (shard.primary, *shard.replicas)] for shard in shards])
     return Plan(steps, [_row(shard) for shard in shards], warnings)
 
 

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which shard each new replica follows: the fewest first, and on another location than the primary's where that can be. Pure."""
+"""Which shard each new replica follows: the fewest first, and on another location than the primary's where that can be; and where
+primaries crowd. Pure."""
 
 from __future__ import annotations
 
@@ -46,3 +47,22 @@ def spread(nodes: t.Sequence[str], primaries: t.Sequence[str], counts: t.Sequenc
         if number not in taken:
             taken[number] = rest.pop(0)
     return [places[taken[number]] for number in range(len(nodes))]
+
+
+def crowded(shards: t.Sequence[t.Sequence[tuple[str, str]]]) -> list[str]:
+    """What is to be told of locations whose loss leaves no majority of the primaries, where there are locations enough to avoid it.
+
+    A shard is its primary and its replicas, each an address and a location.
+    """
+    where = [shard[0][1] for shard in shards]
+    if len({place for shard in shards for _address, place in shard if place}) < 3 or len(shards) < 3:
+        return []
+    told = []
+    for place in sorted({place for place in where if place and 2 * where.count(place) >= len(shards)}):
+        here = [shard for shard in shards if shard[0][1] == place]
+        way = [(where.count(other), address) for shard in here for address, other in shard[1:] if other != place]
+        told.append(
+            f"{len(here)} of {len(shards)} primaries are in the location {place} ({', '.join(shard[0][0] for shard in here)}): if it is lost, "
+            "those elsewhere are no majority, and no replica takes over" + (f". CLUSTER FAILOVER at {min(way)[1]} moves one away" if way else "")
+        )
+    return told

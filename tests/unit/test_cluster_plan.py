@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.exalt.caching.plugins.module_utils import _cluster_plan as cluster
 from ansible_collections.exalt.caching.plugins.module_utils import _cluster_touch as touch
-from ansible_collections.exalt.caching.plugins.module_utils._cluster_spread import spread
+from ansible_collections.exalt.caching.plugins.module_utils._cluster_spread import crowded, spread
 from ansible_collections.exalt.caching.plugins.module_utils._cluster_touch import Declared, Seen
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._topology import SLOTS, Node
@@ -151,6 +151,25 @@ def test_a_location_that_can_not_be_another_is_told() -> None:
     wanted = declared(model, (), ["a"] * 6)
     assert len(carried_out(model, wanted, 1)) == 14
     assert len(whole(model, wanted, 1).warnings) == 3
+
+
+@pytest.mark.parametrize(("shards", "told"), [
+    ("ab bc ca", ""),
+    ("ab ac ca", "2 of 3 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over. "
+                 "CLUSTER FAILOVER at n1 moves one away"),
+    ("ab aa cb", "2 of 3 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over. "
+                 "CLUSTER FAILOVER at n1 moves one away"),
+    ("aa aa bc", "2 of 3 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over"),
+    ("ab ba ab", ""),                       # with two locations one has them always
+    ("ab ac bc cb", "2 of 4 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over. "
+                    "CLUSTER FAILOVER at n1 moves one away"),
+    ("ab ac bc cb ca", ""),
+    (".. .. ..", ""),
+])
+def test_a_location_without_which_there_is_no_majority_is_told(shards: str, told: str) -> None:
+    numbers = itertools.count()
+    found = [[(f"n{next(numbers)}", place.strip(".")) for place in shard] for shard in shards.split()]
+    assert crowded(found) == ([told] if told else [])
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=5), st.lists(st.sampled_from("abc"), min_size=1, max_size=3), st.data())
