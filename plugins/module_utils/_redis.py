@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import socket
@@ -25,11 +26,13 @@ try:
     from redis.retry import Retry
 
     REDIS_ERROR = None
+    _TAKES: t.Collection[str] = inspect.signature(redis.Redis).parameters
     ERRORS: tuple[type[Exception], ...] = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
     _CONNECT_ERRORS: tuple[type[Exception], ...] = (*ERRORS, ValueError)
 except ImportError:
     REDIS_ERROR = traceback.format_exc()
     ERRORS = _CONNECT_ERRORS = (OSError,)
+    _TAKES = ()
 
 _CONNECTING = re.compile(r"^Error -?[0-9]+ connecting to [^ ]+ ")   # who can't be reached is said already
 _SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
@@ -91,7 +94,7 @@ class Redis:
     def client(self, host: str, port: int) -> redis.Redis:
         """A client of one node by the address that it announces. It tries once: an answer that is missing is an answer, too."""
         host, port = self._moved.get((host, port), (host, port))
-        client = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **self._options)
+        client = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **_plain(), **self._options)
         for command in ("INFO", "CLUSTER NODES", "CLUSTER INFO"):
             client.set_response_callback(command, _text)
         return client
@@ -203,6 +206,19 @@ class _Errors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None and isinstance(error, ERRORS):
             raise self._refusal(error) from None
+
+
+def _plain() -> dict[str, t.Any]:
+    """Options of a client that asks and goes: it does not look its own version up, to tell it, and wants no notices of maintenance.
+
+    That is two thirds of what it costs to make one, and three of the four round trips of its connection.
+    """
+    options: dict[str, t.Any] = {"driver_info": None} if "driver_info" in _TAKES else {"lib_name": None, "lib_version": None}
+    if "maint_notifications_config" in _TAKES:
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return options
 
 
 def _text(answer: bytes | str, **_options: t.Any) -> str:
