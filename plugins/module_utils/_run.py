@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import traceback
@@ -22,6 +23,7 @@ if t.TYPE_CHECKING:
     from ._redis import Redis
 
 Results = dict[str, t.Any]
+_GARBAGE = 20_000   # new objects between two looks for garbage; by default so few that it costs a tenth of a module's start
 _PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
 
 
@@ -96,6 +98,8 @@ def _passwords(params: dict[str, t.Any]) -> set[str]:
 
 def main(work: t.Callable[[Run], Results], argument_spec: Spec, **options: t.Any) -> None:
     """Run ``work`` as a module. It returns the results, or raises :class:`CachingError` for one clear line."""
+    gc.freeze()  # what is loaded stays to the end
+    gc.set_threshold(_GARBAGE)
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     module.no_log_values.update(_passwords(module.params))
     run = Run(module)
