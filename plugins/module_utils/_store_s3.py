@@ -28,7 +28,7 @@ from ._store_s3_write import Upload
 from ._wait import Deadline
 
 try:
-    import boto3
+    import botocore.session  # what boto3 adds to it is slow to import, and nothing of it is used
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -280,8 +280,10 @@ def _client(params: t.Mapping[str, t.Any], timeout: float) -> t.Any:
         "s3": {"addressing_style": "path" if elsewhere else "auto", "payload_signing_enabled": False},
     }
     try:
-        session = boto3.session.Session(aws_access_key_id=access, aws_secret_access_key=secret, aws_session_token=token if access else None)
-        region = params.get("store_region") or session.region_name or "us-east-1"
-        return session.client("s3", region_name=region, endpoint_url=endpoint, verify=ca_path, config=Config(**config))
+        session = botocore.session.Session()
+        if access:
+            session.set_credentials(access, secret, token)
+        region = params.get("store_region") or session.get_config_variable("region") or "us-east-1"
+        return session.create_client("s3", region_name=region, endpoint_url=endpoint, verify=ca_path, config=Config(**config))
     except (ValueError, BotoCoreError) as error:
         raise CachingError(f"the store can't be used: {errors.line(error)}") from None
