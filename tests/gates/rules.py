@@ -331,6 +331,33 @@ def _named(key: str) -> bool:
     return key.lstrip("_").startswith("caching_")
 
 
+def facts_spoil_no_variables(root: Path) -> Findings:
+    """A registered variable, a fact and the variable of a loop beat the `vars` of a task, also of another role and in a later play.
+
+    So a name is one or the other.
+    """
+    facts: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    for role in roles(root):
+        for path in sorted((role / "tasks").rglob("*.yml")):
+            for task in _tasks(load(path)):
+                made = [task["register"]] if isinstance(task.get("register"), str) else []
+                for action in ("ansible.builtin.set_fact", "set_fact"):
+                    made += list(task.get(action) or {})
+                made += [name for key, name in (task.get("loop_control") or {}).items() if key in ("loop_var", "index_var")]
+                facts.update(dict.fromkeys(made, short(root, path)))
+                variables.update(dict.fromkeys(task.get("vars") or {}, short(root, path)))
+    return [f"{variables[name]}: the variable {name} is made in {facts[name]}, too, which beats it" for name in sorted(facts.keys() & variables.keys())]
+
+
+def _tasks(found: t.Any) -> t.Iterator[dict[str, t.Any]]:
+    for task in found if isinstance(found, list) else []:
+        if isinstance(task, dict):
+            yield task
+            for part in ("block", "rescue", "always"):
+                yield from _tasks(task.get(part))
+
+
 def roles_are_complete(root: Path) -> Findings:
     """Every role has a README, a description, and (but for itself) the role caching as dependency."""
     findings: Findings = []
@@ -421,6 +448,7 @@ RULES: tuple[Rule, ...] = (
     returns_hide_no_dict_method,
     files_are_small,
     role_variables_are_declared,
+    facts_spoil_no_variables,
     roles_are_complete,
     fragments_match_arguments,
     nothing_private_is_published,

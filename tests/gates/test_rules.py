@@ -198,6 +198,24 @@ PLANTS = [
     Plant(
         rules.role_variables_are_declared, "roles/cache/meta/argument_specs.yml", None, "cache has no argument specs"
     ),
+    Plant(
+        rules.facts_spoil_no_variables,
+        "roles/cache/tasks/main.yml",
+        "- block:\n    - x: {}\n      register: __caching_x\n- y: {}\n  vars: {__caching_x: 1}\n",
+        "roles/cache/tasks/main.yml: the variable __caching_x is made in roles/cache/tasks/main.yml, too, which",
+    ),
+    Plant(
+        rules.facts_spoil_no_variables,
+        "roles/cache/tasks/main.yml",
+        "- ansible.builtin.set_fact: {a: 1}\n- y: {}\n  vars: {a: 1}\n",
+        "the variable a is made in",
+    ),
+    Plant(
+        rules.facts_spoil_no_variables,
+        "roles/cache/tasks/main.yml",
+        "- x: {}\n  loop: []\n  loop_control: {loop_var: a}\n- y: {}\n  vars: {a: 1}\n",
+        "the variable a is made in",
+    ),
     Plant(rules.roles_are_complete, "roles/cache/README.md", None, "role cache has no README.md"),
     Plant(rules.roles_are_complete, "roles/cache/meta/main.yml", "dependencies: []\n", "role cache has no description"),
     Plant(
