@@ -10,6 +10,7 @@ log=$1
 block=$(stat -f -c %S "$log")
 length=$(($(stat -c %s "$log") / block * block))
 [ "$length" -gt 0 ] || exit 0
+find "$(dirname "$log")" -maxdepth 1 -name "$(basename "$log")-*.gz.part" -mmin +60 -delete      # of a run that was killed
 target=$log-$(date -u +%Y%m%dT%H%M%SZ).gz
 [ ! -e "$target" ] || { echo "$target is there already" >&2; exit 1; }
 trap 'rm -f "$target.part"' EXIT
