@@ -39,7 +39,7 @@ demo: setup ## a fleet on this machine, brought to its declared state twice
 test: folders ## gates, unit, contract, integration and faults; TESTS=unit narrows, PLATFORMS= adds fleets, WORKERS=2: on two
 	@$(ISOLATED) $(PY) -m pytest -n $(WORKERS) $(addprefix tests/,$(TESTS))
 
-bench: folders ## ratios against what a user would do otherwise
+bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets
 	@$(ISOLATED) $(PY) -m tests.benchmarks
 
 faults: folders ## the fault suite with counts and seeds; TRIALS= scales it

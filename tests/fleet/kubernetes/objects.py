@@ -39,11 +39,13 @@ def ready(api: client.ApiClient) -> bool:
 
 
 def nodes_ready(api: client.ApiClient) -> bool:
+    """Each is ready and takes pods: a node keeps its taint for a moment longer, and until then all pods would go to the others."""
     try:
         found = client.CoreV1Api(api).list_node(_request_timeout=5).items
     except AWAY:
         return False
-    good = [node for node in found if any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())]
+    good = [node for node in found if not node.spec.taints
+            and any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())]
     return len(good) == len(NODES)
 
 

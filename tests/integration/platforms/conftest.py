@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import typing as t
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.matrix import HOMES, Table, opened
+from tests.harness.matrix import HOMES, asked_for, opened
 
 if t.TYPE_CHECKING:
     from tests.harness.hosts import HostsFleet
@@ -21,15 +21,10 @@ if t.TYPE_CHECKING:
     from tests.harness.matrix_kubernetes import KubernetesFleet
 
 
-def asked_for(platform: str) -> bool:
-    """Whether PLATFORMS names this platform, or all."""
-    return bool({platform, "all"} & set(os.environ.get("PLATFORMS", "").replace(",", " ").split()))
-
-
 # What is not asked for is not even read: its libraries take a second to load.
 NEEDS = {
     **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights"), ("kubernetes",)),
-    **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), "matrix": tuple(HOMES),
+    **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), **dict.fromkeys(("matrix", "molecule"), tuple(HOMES)),
 }
 collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not any(map(asked_for, platforms))]
 
@@ -118,29 +113,13 @@ def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
         yield fleet
 
 
-TABLE = Table()
 HERE = Path(__file__).parent
+ORDER = ("test_hosts.py", "test_matrix.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The table comes first: it begins with no fleet, and the tests of a platform go on with what it made."""
+    """What is tried on fleets of somebody else comes first, then the table, which begins with no fleet; the others go on with what it made."""
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    ours = sorted((items[place] for place in places), key=lambda item: item.path.name != "test_matrix.py")
+    ours = sorted((items[place] for place in places), key=lambda item: (*ORDER, item.path.name).index(item.path.name))
     for place, item in zip(places, ours):
         items[place] = item
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    TABLE.add(item, report)
-    return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table, below what failed."""
-    if TABLE.cells:
-        terminalreporter.section("platform × operation")
-        for line in TABLE.lines():
-            terminalreporter.write_line(line)
-        TABLE.write()

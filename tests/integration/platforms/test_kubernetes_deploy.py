@@ -16,7 +16,7 @@ import pytest
 
 from tests.fleet.kubernetes.layout import NAMESPACE, SECRETS
 from tests.harness.kubernetes import Cluster, changes, failed
-from tests.harness.matrix_kubernetes import KubernetesFleet
+from tests.harness.matrix_kubernetes import ENVIRONMENT, KubernetesFleet
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
 
@@ -29,7 +29,7 @@ def test_it_is_spread_over_the_nodes(running: KubernetesFleet) -> None:
 
 def test_a_changed_declaration_changes_only_that(cluster: Cluster, running: KubernetesFleet) -> None:
     before, nodes = cluster.now, {pod.metadata.uid for pod in running.pods("redis-cluster")}
-    changed = running.play("deploy", caching_environment={"COLOUR": "blue"})
+    changed = running.play("deploy", caching_environment={**ENVIRONMENT, "COLOUR": "blue"})
     assert changed.rc == 0 and "env[COLOUR].value" in changed.stdout, changed.stdout
     done = [one for one in changes(cluster.audited(before)) if " pods" not in one]
     assert len(done) == 1 and done[0].startswith("patch deployments caching-service"), done
@@ -71,6 +71,7 @@ def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster
     assert "JAVA_OPTS is pending until" in running.play("status").stdout
     assert running.play("stop").rc == 0 and running.play("start").rc == 0
     assert "pending" not in running.play("status").stdout
+    assert running.play("deploy").rc == 0
 
 
 def test_the_guides_own_fleet_is_configured_as_it_is(cluster: Cluster) -> None:
@@ -137,3 +138,17 @@ def test_objects_are_brought_back(cluster: Cluster, running: KubernetesFleet) ->
     assert again.rc == 0 and "objects" not in again.custom["exalt_caching_run"][0]["changes"], again.stdout
     deployed = running.play("deploy")
     assert deployed.rc == 0 and deployed.changed == 0, deployed.stdout
+
+
+@pytest.mark.slow
+def test_the_guides_own_fleet_is_taken_over(cluster: Cluster, running: KubernetesFleet) -> None:
+    """As the last thing that happens to it. Its StatefulSet replaces pods by itself: that ends before anything else of it is changed."""
+    theirs = {"caching_namespace": NAMESPACE, "caching_create_namespace": False}
+    nodes = {pod.metadata.uid for pod in cluster.pods("redis-cluster")}
+    taken = running.play("deploy", caching_adopt=True, **theirs)
+    assert taken.rc == 0 and "StatefulSet redis-cluster: spec.updateStrategy.type:" in taken.stdout, taken.stdout
+    assert {pod.metadata.uid for pod in cluster.pods("redis-cluster")} == nodes, "no node of Redis was replaced"
+    assert cluster.apps.read_namespaced_stateful_set("redis-cluster", NAMESPACE).spec.update_strategy.to_dict() == {
+        "rolling_update": None, "type": "OnDelete"}
+    again = running.play("deploy", **theirs)
+    assert again.rc == 0 and again.changed == 0, again.stdout

@@ -37,7 +37,7 @@ LACKS: list[tuple[Right, list[dict[str, t.Any]]]] = [
     (Right("patch", "statefulsets/scale"), [SCALE_REDIS]),
     (Right("list", "horizontalpodautoscalers"), [SCALE]),
     (Right("delete", "pods"), [{"verb": "restart_one", "member": "redis-cluster-5"}]),
-    (Right("create", "pods/exec"), [{"verb": "file", "member": "redis-cluster-0", "path": "/etc/redis/redis.conf"}]),
+    (Right("get", "pods/exec"), [{"verb": "file", "member": "redis-cluster-0", "path": "/etc/redis/redis.conf"}]),
     (Right("get", "pods/log"), [{"verb": "logs", "member": "redis-cluster-0"}]),
     (Right("list", "events"), [{"verb": "logs", "member": "redis-cluster-0"}]),
     (Right("create", "jobs"), [ONCE]), (Right("get", "jobs"), [ONCE]), (Right("delete", "jobs"), [ONCE]),

@@ -5,12 +5,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.harness.matrix import Platform, row
 from tests.harness.until import until
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
+CACHE = {
+    "caching_regions": [{"name": name, "default_ttl": "PT2H", "max_size": 500} for name in ("deployed", "categories")],
+    "caching_features": [{"name": "write-through", "enabled": True, "regions": ["deployed"], "rollout_percentage": 25}],
+    "caching_settings": {"redis_pool": {"max_total": 90, "max_idle": 40, "min_idle": 5}},
+    "caching_strategies": {"deployed": "refresh-ahead"},
+    "caching_schedules": [{"name": "nightly", "schedule": "0 1 * * *", "region": "deployed", "strategy": "popular-items"}],
+    "caching_warm_region": "categories", "caching_invalidate_type": "key", "caching_invalidate_region": "deployed", "caching_invalidate_keys": "a, b",
+    "caching_kpi_window": 1, "caching_fallback_reason": "a trial",
+}
 CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
 
 
@@ -71,6 +83,37 @@ def test_drift_is_repaired(platform: Platform) -> None:
     assert platform.drifted()
     repaired = platform.play("deploy")
     assert repaired.rc == 0 and repaired.changed > 0 and not platform.drifted(), repaired.stdout
+
+
+@row("cache: configured, warmed, invalidated, exported, reported, fallback")
+def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
+    """What the declared cache can do, by the same playbooks; on Kubernetes through the runner."""
+    names = "configure warm invalidate report fallback export"
+    wanted = {**CACHE, "caching_reports_directory": str(tmp_path / "reports"), "caching_export_path": str(tmp_path / "host_vars")}
+    done = platform.play(names, **wanted)
+    records = done.custom["exalt_caching_run"]
+    assert done.rc == 0 and [one["playbook"] for one in records] == names.split(), done.stdout
+    assert records[0]["changes"]["features"]["updated"] == ["write-through"]
+    assert len(list((tmp_path / "reports").rglob("*.html"))) == 1
+    (exported,) = (yaml.safe_load(path.read_text()) for path in (tmp_path / "host_vars").iterdir())
+    assert exported["caching_strategies"]["deployed"] == "refresh-ahead" and exported["caching_settings"]["redis_pool"]["max_total"] == 90
+    again = platform.play("configure fallback status", **{**CACHE, "caching_fallback_state": "normal"})
+    assert again.rc == 0 and again.changed == 1, again.stdout
+    assert [one["playbook"] for one in again.custom["exalt_caching_run"] if one["changes"]] == ["fallback"], again.stdout
+
+
+@row("backup: taken, verified, drilled, pruned; configuration kept")
+def test_playbooks_of_the_backups(platform: Platform) -> None:
+    names = "backup verify_backups drill prune_backups backup_config"
+    wanted = {**platform.store(), "caching_redis_server_path": platform.redis_server, "caching_retention": {"keep_last": 5}}
+    done = platform.play(names, **wanted)
+    records = {one["playbook"]: one for one in done.custom["exalt_caching_run"]}
+    assert done.rc == 0 and " ".join(records) == names and "RPO " in done.stdout and "RTO " in done.stdout, done.stdout
+    (verified,) = [one for one in done.results("redis_backup_info") if one.get("not_done") is not None][-1:]
+    assert verified["problems"] == [] and verified["not_done"] == {}, verified
+    (first,) = records["backup_config"]["changes"]["configuration"]["kept"]
+    back = platform.play("restore_config", check=True, caching_restore_id=first, **platform.store())
+    assert back.rc == 0, back.stdout
 
 
 @row("backup, replay")
