@@ -152,27 +152,3 @@ def test_a_failure_in_one_fleet_does_not_stop_another(inventory, proxies, fleet,
     assert outcome.rc != 0 and outcome.hosts["good"]["failures"] == 0 and outcome.hosts["good"]["changed"] == 1
     assert outcome.hosts["bad"]["failures"] == 1 and "Connection refused" in outcome.stdout
     assert {record["fleet"]: record["verdict"] for record in outcome.custom["exalt_caching_run"]} == {"good": "ok", "bad": "failed"}
-
-
-@pytest.mark.slow
-def test_of_twenty_fleets_one_is_broken_and_the_others_finish(inventory, fleet, tmp_path) -> None:
-    """Each with a region of its own, all at once; the second run changes nothing but fails again where it is broken."""
-    hosts = yaml.safe_load(inventory.read_text())
-    good = hosts["caching_fleet"]["hosts"]["local"]
-    names = [f"fleet-{number:02}" for number in range(20)]
-    bad = {**good, "caching_service_url": "http://127.0.0.1:9", "caching_instances": [{"url": "http://127.0.0.1:9"}], "caching_health_timeout": 0}
-    hosts["caching_fleet"]["hosts"] = {name: bad if name == "fleet-07" else good for name in names}
-    path = tmp_path / "hosts.yml"
-    path.write_text(yaml.safe_dump(hosts))
-    region = {"name": "of {{ inventory_hostname }}", "default_ttl": "PT2H", "max_size": 500}
-    first = play("site", path, "--forks", "20", extra_vars={"caching_regions": [region]})
-    try:
-        assert first.rc != 0 and {name: first.hosts[name]["changed"] for name in names} == {name: int(name != "fleet-07") for name in names}, first.stdout
-        verdicts = {record["fleet"]: record["verdict"] for record in first.custom["exalt_caching_run"]}
-        assert verdicts == {name: "failed" if name == "fleet-07" else "ok" for name in names}
-        second = play("site", path, "--forks", "20", extra_vars={"caching_regions": [region]})
-        assert second.rc != 0 and second.changed == 0 and second.failed == 1, second.stdout
-    finally:
-        gone = play("configure", path, "--forks", "20", "--limit", "!fleet-07",
-                    extra_vars={"caching_regions": [{"name": region["name"], "state": "absent"}], "caching_delete_limit": 1000})
-        assert gone.rc == 0, gone.stdout
