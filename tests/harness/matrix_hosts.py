@@ -61,6 +61,8 @@ def of_systemd() -> dict[str, t.Any]:
 class Deployed(Platform):
     """What both have in common."""
 
+    redis_server = str(get_binary_path())      # the modules run on this machine
+
     def __init__(self, hosts: HostsFleet, declared: dict[str, t.Any]) -> None:
         self.hosts = hosts
         self.name = hosts.platform
@@ -142,7 +144,6 @@ class Deployed(Platform):
 
 class DeployedCompose(Deployed):
     hosts: ComposeFleet
-    redis_server = str(get_binary_path())      # the modules run on this machine
 
     def __init__(self, hosts: HostsFleet) -> None:
         super().__init__(hosts, of_compose())

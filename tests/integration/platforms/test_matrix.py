@@ -98,7 +98,7 @@ def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
     (exported,) = (yaml.safe_load(path.read_text()) for path in (tmp_path / "host_vars").iterdir())
     assert exported["caching_strategies"]["deployed"] == "refresh-ahead" and exported["caching_settings"]["redis_pool"]["max_total"] == 90
     again = platform.play("configure fallback status", **{**CACHE, "caching_fallback_state": "normal"})
-    assert again.rc == 0 and again.changed == 1, again.stdout
+    assert again.rc == 0 and again.changed > 0, again.stdout
     assert [one["playbook"] for one in again.custom["exalt_caching_run"] if one["changes"]] == ["fallback"], again.stdout
 
 
