@@ -55,12 +55,14 @@ def crowded(shards: t.Sequence[t.Sequence[tuple[str, str]]]) -> list[str]:
     A shard is its primary and its replicas, each an address and a location.
     """
     where = [shard[0][1] for shard in shards]
-    if len({place for shard in shards for _address, place in shard if place}) < 3 or len(shards) < 3:
+    places = {place for shard in shards for _address, place in shard if place}
+    if not places or 2 * -(-len(shards) // len(places)) >= len(shards):     # spread evenly, one of them has as many
         return []
     told = []
     for place in sorted({place for place in where if place and 2 * where.count(place) >= len(shards)}):
         here = [shard for shard in shards if shard[0][1] == place]
-        way = [(where.count(other), address) for shard in here for address, other in shard[1:] if other != place]
+        way = [(where.count(other), address) for shard in here for address, other in shard[1:]
+               if other != place and 2 * (where.count(other) + 1) < len(shards)]
         told.append(
             f"{len(here)} of {len(shards)} primaries are in the location {place} ({', '.join(shard[0][0] for shard in here)}): if it is lost, "
             "those elsewhere are no majority, and no replica takes over" + (f". CLUSTER FAILOVER at {min(way)[1]} moves one away" if way else "")

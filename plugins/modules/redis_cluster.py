@@ -22,8 +22,8 @@ description:
     over by itself until it is run again.
   - Nodes are not brought together where a primary came back with less than half of the keys of its replica, or a replica that took
     over has less than half of what its former primary has, as one would copy the other.
-  - It warns where a replica is in the location of its primary, and where so many primaries are in one of three or more locations that
-    without it no majority is left, as no replica takes over then.
+  - It warns where a replica is in the location of its primary, and where so many primaries are in one location that without it no
+    majority is left, as no replica takes over then, although there are locations enough to spread them.
   - There is no memory between runs, so a run that was killed is finished by running it again.
   - It ends when each node says that the cluster is ok, sees all the others, and every replica has its primary's data.
 version_added: 1.0.0

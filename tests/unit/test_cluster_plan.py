@@ -161,8 +161,10 @@ def test_a_location_that_can_not_be_another_is_told() -> None:
                  "CLUSTER FAILOVER at n1 moves one away"),
     ("aa aa bc", "2 of 3 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over"),
     ("ab ba ab", ""),                       # with two locations one has them always
-    ("ab ac bc cb", "2 of 4 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over. "
-                    "CLUSTER FAILOVER at n1 moves one away"),
+    ("ab ac bc cb", ""),                    # nor can four be spread over three so that none has half of them
+    ("ab ac bc db", "2 of 4 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over. "
+                    "CLUSTER FAILOVER at n3 moves one away"),
+    ("ab ab bc", "2 of 3 primaries are in the location a (n0, n2): if it is lost, those elsewhere are no majority, and no replica takes over"),
     ("ab ac bc cb ca", ""),
     (".. .. ..", ""),
 ])
