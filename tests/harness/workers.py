@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import typing as t
+from collections.abc import Iterator
 
 import pytest
 
@@ -40,8 +41,10 @@ def unit(nodeid: str) -> str:
     return GATES if path.startswith(GATES) else path
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Sorts after everybody else has."""
+    yield
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: not item.nodeid.startswith(PLATFORMS))
 
