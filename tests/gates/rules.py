@@ -334,9 +334,12 @@ def _named(key: str) -> bool:
 def facts_spoil_no_variables(root: Path) -> Findings:
     """A registered variable, a fact and the variable of a loop beat the `vars` of a task, also of another role and in a later play.
 
-    So a name is one or the other.
+    So a name is one or the other. And what a verb of a platform keeps, in the role caching, no other role keeps by the same name: it calls the verb
+    in between.
     """
     facts: dict[str, str] = {}
+    verbs: dict[str, str] = {}
+    others: dict[str, str] = {}
     variables: dict[str, str] = {}
     for role in roles(root):
         for path in sorted((role / "tasks").rglob("*.yml")):
@@ -346,8 +349,12 @@ def facts_spoil_no_variables(root: Path) -> Findings:
                     made += list(task.get(action) or {})
                 made += [name for key, name in (task.get("loop_control") or {}).items() if key in ("loop_var", "index_var")]
                 facts.update(dict.fromkeys(made, short(root, path)))
+                (verbs if role.name == "caching" else others).update(dict.fromkeys(made, short(root, path)))
                 variables.update(dict.fromkeys(task.get("vars") or {}, short(root, path)))
-    return [f"{variables[name]}: the variable {name} is made in {facts[name]}, too, which beats it" for name in sorted(facts.keys() & variables.keys())]
+    return [
+        *(f"{variables[name]}: the variable {name} is made in {facts[name]}, too, which beats it" for name in sorted(facts.keys() & variables.keys())),
+        *(f"{others[name]}: {name} is kept in {verbs[name]}, too" for name in sorted(others.keys() & verbs.keys())),
+    ]
 
 
 def _tasks(found: t.Any) -> t.Iterator[dict[str, t.Any]]:

@@ -61,6 +61,7 @@ GOOD = {
     "roles/caching/README.md": "the frame\n",
     "roles/caching/defaults/main.yml": "caching_regions: []\n__caching_seen: 1\n",
     "roles/caching/meta/main.yml": "galaxy_info: {description: the frame}\n",
+    "roles/caching/tasks/compose/stop.yml": "- x: {}\n  register: __caching_seen_there\n",
     "roles/caching/meta/argument_specs.yml": "argument_specs: {main: {options: {caching_regions: {}, caching_name: "
     "{required: true}}}}\n",
     "roles/cache/README.md": "regions\n",
@@ -215,6 +216,12 @@ PLANTS = [
         "roles/cache/tasks/main.yml",
         "- x: {}\n  loop: []\n  loop_control: {loop_var: a}\n- y: {}\n  vars: {a: 1}\n",
         "the variable a is made in",
+    ),
+    Plant(
+        rules.facts_spoil_no_variables,
+        "roles/cache/tasks/main.yml",
+        "- x: {}\n  register: __caching_seen_there\n",
+        "roles/cache/tasks/main.yml: __caching_seen_there is kept in roles/caching/tasks/compose/stop.yml, too",
     ),
     Plant(rules.roles_are_complete, "roles/cache/README.md", None, "role cache has no README.md"),
     Plant(rules.roles_are_complete, "roles/cache/meta/main.yml", "dependencies: []\n", "role cache has no description"),

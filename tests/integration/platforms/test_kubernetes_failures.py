@@ -8,18 +8,21 @@ The tests follow each other on the fleet that playbooks made; Redis itself is as
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from tests.fleet.kubernetes import machine, network
+from tests.fleet.kubernetes import configuration, machine, network, objects
 from tests.fleet.kubernetes.layout import NODES, Node
 from tests.fleet.kubernetes.programs import programs
+from tests.fleet.local import processes
 from tests.harness.kubernetes import Cluster, failed
 from tests.harness.matrix_kubernetes import KEYS, KubernetesFleet
 from tests.harness.until import until
@@ -64,6 +67,20 @@ def drained(cluster: Cluster, node: Node, namespace: str) -> Iterator[int]:
         cluster.core.patch_node(node.name, {"spec": {"unschedulable": False}})
 
 
+@contextmanager
+def no_api_server(cluster: Cluster) -> Iterator[None]:
+    """It is killed; another process serves after the block."""
+    pid = machine.pid(cluster.state, "apiserver")
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    try:
+        until(lambda: not processes.alive(pid), "it has ended", 10)
+        yield
+    finally:
+        machine.start(cluster.state, programs(), "apiserver", dict(configuration.control(cluster.state, programs()))["apiserver"])
+        machine.wait(cluster.state, "apiserver", "the API server", lambda: objects.ready(cluster.api))
+
+
 def primaries(fleet: KubernetesFleet) -> dict[str, str]:
     """Which node of Kubernetes has which pods that are primaries, as one string for each, in the order of the nodes."""
     found: dict[str, list[str]] = {}
@@ -93,6 +110,23 @@ def whole(fleet: KubernetesFleet, pod: str) -> bool:
     """As this Redis node sees it: all slots are served by nodes that live."""
     failing = [line for line in fleet.redis(pod, "cluster", "nodes").splitlines() if "fail" in line.split()[2] and len(line.split()) > 8]
     return not failing and "cluster_state:ok" in fleet.redis(pod, "cluster", "info")
+
+
+@pytest.mark.slow
+def test_an_api_server_that_restarts_ends_no_run(cluster: Cluster, running: KubernetesFleet) -> None:
+    """Killed while a run waits for members, and before another one asks for them: both go on where it answers again."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        scaling = pool.submit(running.play, "scale", caching_replicas=2)
+        until(lambda: running.deployment().spec.replicas == 2, "the run has written", 60)
+        with no_api_server(cluster):
+            time.sleep(5)
+        scaled = scaling.result()
+        assert scaled.rc == 0 and running.instances() == 2, scaled.stdout
+        with no_api_server(cluster):
+            starting = pool.submit(running.play, "scale", caching_replicas=3)
+            time.sleep(10)
+        started = starting.result()
+    assert started.rc == 0 and started.changed == 1 and running.instances() == 3, started.stdout
 
 
 @pytest.mark.slow
