@@ -35,7 +35,9 @@ options:
     type: int
     default: 10
   revision:
-    description: Number of a revision, or V(previous), that is brought back instead.
+    description:
+      - Number of a revision, or V(previous), that is brought back instead.
+      - Once the previous one is back, V(previous) changes nothing more.
     type: str
   now:
     description: The time of the change, ISO-8601 in UTC.
@@ -50,7 +52,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(changed), C(text), C(jvm), C(revisions), C(version), C(differences) (lines), C(live) and C(restart) (keys), C(comments_lost).
+  description: C(changed), C(text), C(jvm), C(revisions), C(version), C(differences) (lines), C(live) and C(restart) (keys), C(compared) (live
+    keys that every process has to tell as they are declared), C(comments_lost).
   type: dict
 """
 
@@ -114,14 +117,21 @@ def _plan(present, wanted, jvm, live, keep, revision, now):
     changed = after_text != text or after_jvm != jvm_now
     if changed:
         version = revisions[0].version + 1 if revisions else 1
-        revisions = [pure.Revision(version, now, after_text, after_jvm), *revisions]
+        revisions = [pure.Revision(version, now, after_text, after_jvm, revision == "previous"), *revisions]
+    declared = [*pure.flat(pure.nested(wanted))] if not revision else [*found, *_last_step(revisions)]
     return {
         "changed": changed, "text": after_text, "jvm": after_jvm, "differences": lines,
         "revisions": pure.written_revisions(revisions, keep) if changed else present.get("revisions", ""),
         "version": revisions[0].version if revisions else 0,
         "live": [key for key in found if pure.is_live(key, live)], "restart": [key for key in found if not pure.is_live(key, live)],
+        "compared": [key for key in dict.fromkeys([*found, *declared]) if pure.is_live(key, live)],
         "comments_lost": changed and not revision and any(line.lstrip().startswith("#") for line in text.splitlines()),
     }
+
+
+def _last_step(revisions):
+    """Names of what the newest revision changed: where it was brought back, a rerun looks whether it is read, too."""
+    return pure.differences(parsed(revisions[1].text), parsed(revisions[0].text)) if len(revisions) > 1 else {}
 
 
 class FilterModule:

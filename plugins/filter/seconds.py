@@ -17,6 +17,10 @@ options:
     description: The duration.
     type: str
     required: true
+  name:
+    description: The variable that an error names.
+    type: str
+    default: duration
 """
 
 EXAMPLES = r"""
@@ -36,9 +40,9 @@ from ansible_collections.exalt.caching.plugins.module_utils._duration import par
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 
 
-def seconds(value):
+def seconds(value, name="duration"):
     try:
-        return float(parse(value, "duration"))
+        return float(parse(value, name))
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None
 

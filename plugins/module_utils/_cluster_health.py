@@ -105,8 +105,8 @@ def ranges(node: Node) -> list[str]:
     return [str(first) if first == last else f"{first}-{last}" for first, last in node.slots]
 
 
-def reasons(views: t.Sequence[View], max_lag: int) -> list[str]:
-    """Why the cluster is not healthy, a line each."""
+def reasons(views: t.Sequence[View], max_lag: int, replicas: int = 1) -> list[str]:
+    """Why the cluster is not healthy, a line each. ``max_lag``: bytes; ``replicas``: how many working ones each shard needs."""
     told = [f"{view.address} does not answer: {view.error}" for view in views if view.error]
     answered = [view for view in views if not view.error]
     told += [f"{view.address}: cluster_state is {state}" for view in answered if (state := view.cluster.get("cluster_state", "not told")) != "ok"]
@@ -135,8 +135,9 @@ def reasons(views: t.Sequence[View], max_lag: int) -> list[str]:
                 )
             else:
                 working += 1
-        if shard["slots"] and not working:
-            told.append(f"the shard of {shard['primary']} has no replica that works")
+        if shard["slots"] and working < replicas:
+            few = f"{working} of {replicas} replicas that work" if working else "no replica that works"
+            told.append(f"the shard of {shard['primary']} has {few}")
     return told
 
 

@@ -18,12 +18,13 @@ JVM = "JAVA_OPTS"
 
 
 class Revision(t.NamedTuple):
-    """What was in force from ``written`` on (ISO-8601 in UTC; empty: it was found there)."""
+    """What was in force from ``written`` on (ISO-8601 in UTC; empty: it was found there); ``back``: it was brought back as the previous one."""
 
     version: int
     written: str
     text: str
     jvm: str
+    back: bool = False
 
 
 def canonical(key: str) -> str:
@@ -104,7 +105,8 @@ def read_revisions(text: str) -> list[Revision]:
     if not text.strip():
         return []
     try:
-        found = [Revision(int(one["version"]), str(one["written"]), str(one["text"]), str(one["jvm"])) for one in json.loads(text)["revisions"]]
+        found = [Revision(int(one["version"]), str(one["written"]), str(one["text"]), str(one["jvm"]), bool(one.get("back")))
+                 for one in json.loads(text)["revisions"]]
     except (ValueError, TypeError, KeyError) as error:
         raise CachingError(f"the record of the configuration's revisions can't be read ({error}): remove it to begin anew") from error
     return sorted(found, key=lambda one: -one.version)
@@ -123,8 +125,10 @@ def noted(revisions: list[Revision], text: str, jvm: str) -> list[Revision]:
 
 
 def chosen(revisions: list[Revision], wanted: str) -> Revision:
-    """A revision by its number, or the previous one."""
+    """A revision by its number, or the previous one; where that was brought back already, it is the one (H28)."""
     if wanted == "previous":
+        if revisions and revisions[0].back:
+            return revisions[0]
         if len(revisions) < 2:
             raise CachingError("caching_configuration_revision: there is no previous revision of the configuration yet")
         return revisions[1]

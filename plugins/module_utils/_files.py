@@ -13,10 +13,11 @@ from ._redact import is_secret
 from ._redact import text as redacted
 
 MARK = "Managed by exalt.caching: playbook deploy writes this file"
-LINES, WIDTH = 40, 160
+WIDTH = 160
 SECTIONS = ("configmaps", "secrets", "workloads")      # the words of Kubernetes, so that a backup's sections are the same everywhere
 _REFERENCE = re.compile(r"\$\{[^}]*\}|(?<=[=\s])\$\w+")
-_NAME = re.compile(r"\s*([\w.-]+)(\s*[=:]\s*|\s+)")
+# `NAME=x`, `name: x`, `name x`, also as an entry of a list, or of Environment in a unit
+_NAME = re.compile(r"\s*(?:-\s+)?(?:Environment=)?[\"']?([\w.-]+)(\s*[=:]\s*|\s+)")
 
 
 class Wanted(t.NamedTuple):
@@ -35,8 +36,8 @@ def shown(line: str, secret: bool) -> str:
     """A line without what nobody may read: in a file of secrets its name alone, elsewhere no value of a secret name."""
     found = _NAME.match(line)
     if found and (secret or is_secret(found[1])):
-        return f"{found[1]}{found[2]}(secret)"
-    return "(secret)" if secret and line.strip() and not line.startswith("#") else line[:WIDTH]
+        return f"{found[0]}(secret)"
+    return "(secret)" if secret and line.strip() and not line.startswith("#") else redacted(line)[:WIDTH]
 
 
 def differences(one: Wanted, present: str | None) -> list[str]:
@@ -49,15 +50,26 @@ def differences(one: Wanted, present: str | None) -> list[str]:
         [f"{one.name}: its last line ends otherwise"] if present != one.text else [])
 
 
+def secrets(text: str, all_of_it: bool) -> list[str]:
+    """Names of the secrets that have a value in it."""
+    found = [match for line in text.splitlines() if not line.lstrip().startswith("#") and (match := _NAME.match(line))]
+    return [match[1] for match in found if (all_of_it or is_secret(match[1])) and match.string[match.end():].strip(" \"'")]
+
+
+def lost(one: Wanted, present: str | None) -> list[str]:
+    """Secrets that are there and would not be any more: most likely a variable of the environment is missing."""
+    kept = secrets(one.text, one.secret)
+    return [f"{one.name}: {name}" for name in secrets(present or "", one.secret) if name not in kept]
+
+
 def plan(files: list[Wanted], present: list[str | None]) -> dict[str, t.Any]:
-    """Names of those that differ, places of those to write, names of those that somebody else made, and all differences."""
+    """Names of those that differ, places of those to write, names of those that somebody else made, secrets that would be lost, all differences."""
     pairs = list(zip(files, present))
-    told = [line for pair in pairs for line in differences(*pair)]
-    more = [f"… and {len(told) - LINES} more"] if len(told) > LINES else []
     away = [number for number, (one, text) in enumerate(pairs) if text != one.text]
     return {"changed": [files[number].name for number in away], "places": away,
             "foreign": [one.name for one, text in pairs if text is not None and text != one.text and not ours(text)],
-            "differences": told[:LINES] + more}
+            "lost": [name for one, text in pairs if text is not None and ours(text) for name in lost(one, text)],
+            "differences": [line for pair in pairs for line in differences(*pair)]}
 
 
 def in_clear(text: str) -> bool:

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import typing as t
 
 from ._errors import CachingError
-from ._redact import HIDDEN, is_secret, text
+from ._redact import HIDDEN, is_secret, redacted, text
 
 MANAGER = "exalt.caching"
-LINES, WIDTH = 40, 160
+WIDTH = 160
 # What the server adds by itself
 _SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "ownerReferences", "deletionTimestamp",
             "deletionGracePeriodSeconds")
@@ -63,9 +64,20 @@ def _leaves(value: t.Any, path: str = "") -> dict[str, t.Any]:
     return {path: value}
 
 
-def _told(value: t.Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= WIDTH // 2 else text[:WIDTH // 2] + "…"
+_VALUE = re.compile(r"env\[([^\]]*)\]\.value$|^(?:data|stringData|binaryData)\.(.*)$")     # what follows is named by whoever wrote it
+
+
+def _told(path: str, value: t.Any) -> str:
+    """A value as it is shown: of a secret a digest, and so of a text of many lines, as its own lines are told elsewhere."""
+    named = _VALUE.search(path)
+    written = json.dumps(value, ensure_ascii=False)
+    digest = hashlib.sha256(written.encode()).hexdigest()[:8]
+    if named and is_secret(named[1] or named[2]) and isinstance(value, str) and value:
+        return f"(secret {digest})"
+    if isinstance(value, str) and "\n" in value.strip():
+        return f"({len(value.splitlines())} lines {digest})"
+    clear = json.dumps(redacted(value), ensure_ascii=False)
+    return clear if len(clear) <= WIDTH // 2 else clear[:WIDTH // 2] + "…"
 
 
 def lines(one: Planned) -> list[str]:
@@ -86,20 +98,29 @@ def lines(one: Planned) -> list[str]:
             if one.name.startswith("Secret "):
                 found.append(f"{one.name}: {path} changes")
             else:
-                old, new = (_told(values[path]) if path in values else "unset" for values in (before, after))
+                old, new = (_told(path, values[path]) if path in values else "unset" for values in (before, after))
                 found.append(f"{one.name}: {path}: {old} → {new}")
     return found or [f"{one.name}: who owns its fields"]
 
 
+def lost(one: Planned) -> list[str]:
+    """Keys of a Secret that are there and would not be any more: most likely a variable of the environment is missing."""
+    if not one.name.startswith("Secret ") or one.new:
+        return []
+    kept = one.after.get("data") or {}
+    return [f"{one.name}: {key}" for key, value in sorted((one.before.get("data") or {}).items()) if value and not kept.get(key)]
+
+
 def summary(definitions: list[Object], outcomes: list[Object]) -> dict[str, t.Any]:
-    """``changed``, ``new`` and ``foreign`` names, and the differences as lines. In a namespace that comes to be, everything is new."""
+    """``changed``, ``new`` and ``foreign`` names, secrets that would be lost, and all differences as lines.
+
+    In a namespace that comes to be, everything is new.
+    """
     pairs = list(zip(definitions, outcomes))
     namespace_is_new = any(planned(*pair).new for pair in pairs if pair[0]["kind"] == "Namespace")
     found = [planned(*pair, namespace_is_new=namespace_is_new) for pair in pairs]
-    told = [line for one in found for line in lines(one)]
-    more = [f"… and {len(told) - LINES} more"] if len(told) > LINES else []
     return {"changed": [one.name for one in found if one.changed], "new": [one.name for one in found if one.new],
-            "foreign": [one.name for one in found if not one.ours], "differences": told[:LINES] + more}
+            "foreign": [one.name for one in found if not one.ours], "lost": [name for one in found for name in lost(one)], "differences": [line for one in found for line in lines(one)]}
 
 
 def clean(found: Object) -> Object:

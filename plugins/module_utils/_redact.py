@@ -20,7 +20,7 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABELS = ("name", "key", "property", "propertyName", "id", "header")
 _CONTENTS = ("value", "values", "content", "defaultValue")
 _URL = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:?#]*):(?P<secret>[^\s/]*)@")
-_QUERY = re.compile(r"(?P<begin>[?&;]|\s|^|,|\{|-D)"
+_QUERY = re.compile(r"(?P<begin>[?&;\"']|\s|^|,|\{|-D)"
                     r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|(?:api|access|private)[_.-]?key)[\w.-]*)"
                     r"(?P<sign>\s*[=:]\s*)(?P<secret>\"[^\"]*\"|'[^']*'|[^\s&;,}]+)", re.IGNORECASE)
 _OPTION = re.compile(r"(?P<begin>--[\w-]*(?:pass|pwd|secret|token|key)[\w-]*\s+|(?:^|\n)\s*(?:requirepass|masterauth)\s+)\S+", re.IGNORECASE)

@@ -33,6 +33,10 @@ options:
     description: Bytes that a replica may be behind its primary.
     type: int
     default: 1048576
+  replicas:
+    description: How many working replicas each shard needs, to be healthy; V(0) where none is wanted.
+    type: int
+    default: 1
   slowlog_length:
     description: How many entries of the slow log to read of each node.
     type: int
@@ -109,7 +113,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._errors import Cachi
 from ansible_collections.exalt.caching.plugins.module_utils._run import main as run_main
 
 SUBSETS = ["topology", "health", "memory", "latency", "slowlog", "clients", "configuration", "security"]
-BOUNDS = {"max_lag": (0, 2**50), "slowlog_length": (1, 1000), "latency_samples": (1, 1000)}
+BOUNDS = {"max_lag": (0, 2**50), "replicas": (0, 100), "slowlog_length": (1, 1000), "latency_samples": (1, 1000)}
 
 
 def work(run):
@@ -124,7 +128,7 @@ def work(run):
 
     cluster = Nodes(source, params["slowlog_length"], params["latency_samples"])
     cluster.look()
-    reasons = _cluster_health.reasons(cluster.views, params["max_lag"])
+    reasons = _cluster_health.reasons(cluster.views, params["max_lag"], params["replicas"])
     return {
         "changed": False, "healthy": not reasons, "reasons": reasons,
         "nodes": cluster.read(params["subset"]), "shards": _cluster_health.shards(cluster.views),
@@ -136,6 +140,7 @@ def main():
         "redis",
         subset={"type": "list", "elements": "str", "choices": SUBSETS, "default": ["topology", "health"]},
         max_lag={"type": "int", "default": 1048576},
+        replicas={"type": "int", "default": 1},
         slowlog_length={"type": "int", "default": 20},
         latency_samples={"type": "int", "default": 10},
     ))

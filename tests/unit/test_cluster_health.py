@@ -83,6 +83,8 @@ def test_replicas() -> None:
         "10.0.0.3:6379: its link to the primary 10.0.0.1:6379 is down",
         "the shard of 10.0.0.1:6379 has no replica that works",
     ]
+    assert health.reasons(views(r1=down), 0, replicas=0) == ["10.0.0.3:6379: its link to the primary 10.0.0.1:6379 is down"]
+    assert health.reasons(views(), 0, replicas=2) == [f"the shard of 10.0.0.{n}:6379 has 1 of 2 replicas that work" for n in (1, 2)]
 
 
 def test_a_node_that_does_not_answer_is_told() -> None:

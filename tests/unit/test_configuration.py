@@ -80,6 +80,18 @@ def test_versions_and_the_way_back() -> None:
         configuration_plan(there(), {}, revision="previous")
 
 
+@pytest.mark.hazard("H28")
+def test_going_back_twice_does_not_go_forward() -> None:
+    plan = configuration_plan(there(), pool(maxTotal=300), live=LIVE, now="2026-11-26T00:01:00Z")
+    back = configuration_plan(plan, live=LIVE, revision="previous", now="2026-11-26T00:02:00Z")
+    again = configuration_plan(back, live=LIVE, revision="previous", now="2026-11-26T00:03:00Z")
+    assert back["changed"] and back["text"] == TEXT and not again["changed"] and again["text"] == TEXT
+    assert back["compared"] == again["compared"] == ["cache.redis.pool.maxTotal"], "a rerun looks whether it is read"
+    further = configuration_plan(back, pool(maxTotal=320), live=LIVE, now="2026-11-26T00:04:00Z")
+    assert further["compared"] == ["cache.redis.pool.maxTotal"]
+    assert configuration_plan(further, live=LIVE, revision="previous", now="2026-11-26T00:05:00Z")["text"] == TEXT
+
+
 def test_a_change_by_hand_is_kept_as_a_version_of_its_own() -> None:
     plan = configuration_plan(there(), pool(maxTotal=300), now="2026-11-26T00:01:00Z")
     by_hand = {"text": "cache: {}\n", "jvm": "-Xmx1g", "revisions": plan["revisions"]}

@@ -42,8 +42,25 @@ def test_new_ours_theirs_and_the_same() -> None:
     plan = deploy_plan({"result": {"results": outcomes}}, definitions)
     assert plan == {
         "changed": ["Service it", "Deployment it", "Secret s", "StatefulSet it"], "new": ["Service it"], "foreign": ["Secret s", "StatefulSet it"],
-        "differences": ["Service it: new", "Deployment it: spec.replicas: 2 → 3", "Secret s: data.TOKEN changes",
+        "lost": [], "differences": ["Service it: new", "Deployment it: spec.replicas: 2 → 3", "Secret s: data.TOKEN changes",
                         'StatefulSet it: spec.containers[redis].image: "a" → "b"']}
+
+
+@pytest.mark.hazard("H37")
+def test_differences_show_no_secret() -> None:
+    def container(value: str) -> Object:
+        return {"spec": {"containers": [{"name": "it", "env": [{"name": "DB_PASSWORD", "value": value}], "args": ["--requirepass", f"p://u:{value}@h"]}]}}
+
+    text = {"data": {"application.yml": "a: 1\npassword: hunter2\n", "API_TOKEN": "hunter2", "JAVA_OPTS": "-Xmx1g -Dx.password=hunter2"}}
+    outcomes = [differs(container("hunter2"), container("hunter3"), OURS), differs(text, {"data": {"application.yml": "b: 1\nc: 1\n"}}, OURS)]
+    told = deploy_plan({"result": {"results": outcomes}}, [one("Deployment"), one("ConfigMap")])["differences"]
+    assert "hunter" not in str(told) and len(told) == 5, told
+    assert told[0].startswith("Deployment it: spec.containers[it].args: ") and "(secret " in told[1] and "(2 lines " in str(told), told
+
+
+def test_keys_that_a_secret_would_lose_are_named() -> None:
+    outcomes = [differs({"data": {"TOKEN": "aGlkZGVu", "OTHER": "eA=="}}, {"data": {"OTHER": "eQ=="}}, OURS)]
+    assert deploy_plan({"result": {"results": outcomes}}, [one("Secret", "s")])["lost"] == ["Secret s: TOKEN"]
 
 
 def test_everything_is_new_in_a_new_namespace() -> None:
