@@ -158,7 +158,7 @@ def test_a_rollout_walks_up_and_back_down(pair: Pair, inventory: Path, tmp_path:
     stage.call("PUT", "/admin/features/write-through", {"enabled": True, "rolloutPercentage": 10, "regions": []})
     clear(pair)
     with misses(stage):
-        down = play(str(playbook), inventory, extra_vars=options)
+        down = play(str(playbook), inventory, extra_vars={**options, "caching_rollout_regions": ["products"]})
     assert down.rc != 0 and "was stopped at 50 % and is back at 10 %" in down.stdout, down.stdout
     flags = {entry["name"]: entry for entry in stage.call("GET", "/admin/features")}
-    assert flags["write-through"]["rolloutPercentage"] == 10
+    assert flags["write-through"]["rolloutPercentage"] == 10 and flags["write-through"]["regions"] == []

@@ -89,6 +89,20 @@ def test_the_lock_is_given_back_also_after_a_failure(fleet: Fleet, held: Held) -
 
 
 @pytest.mark.hazard("H07")
+def test_who_changes_both_needs_both_locks(fleet: Fleet, held: Held) -> None:
+    """The first one is given back where the second one can't be had, and both after the run."""
+    first = Lock(held.store, "local", "topology")
+    token = held.lock.take("an invalidation", 600, 0).token
+    refused = held.run(fleet, "configure", caching_operation_scope="both", caching_regions=[])
+    assert refused.rc == 2 and "the lock local (content) is held by an invalidation" in refused.stdout, refused.stdout
+    seen = first.look()
+    assert seen is not None and seen.state == "released" and held.lock.mine(token).owner == "an invalidation"
+    held.lock.release(token)
+    done = held.run(fleet, "configure", caching_operation_scope="both", caching_regions=[])
+    assert done.rc == 0 and [one.state for lock in (first, held.lock) if (one := lock.look())] == ["released"] * 2, done.stdout
+
+
+@pytest.mark.hazard("H07")
 def test_a_run_that_lost_the_lock_says_so(fleet: Fleet, held: Held, tmp_path: Path) -> None:
     """It is taken away while the run is at work, as after a pause that was too long."""
     role = tmp_path / "roles" / "thief" / "tasks"
