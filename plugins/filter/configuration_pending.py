@@ -18,7 +18,7 @@ options:
     type: dict
     required: true
   members:
-    description: The processes, C(name) and C(started) (ISO-8601 in UTC).
+    description: The processes, C(name), C(started) (ISO-8601 in UTC), and C(created) where one keeps its options over a new start, as a container does.
     type: list
     elements: dict
     required: true
@@ -55,12 +55,14 @@ def configuration_pending(present, members, live=()):
         waiting = {}
         for member in members:
             started = member.get("started")
+            made = pure.at_start(revisions, str(member.get("created") or started)) if started else None
+            if made is not None and made.jvm != present["jvm"]:
+                waiting.setdefault(pure.JVM, []).append(member["name"])
             then = pure.at_start(revisions, str(started)) if started else None
             if then is None or then is revisions[0]:
                 continue
             found = pure.differences(parsed(then.text), parsed(present["text"]))
-            keys = [key for key in found if not pure.is_live(key, live)] + ([pure.JVM] if then.jvm != present["jvm"] else [])
-            for key in keys:
+            for key in (key for key in found if not pure.is_live(key, live)):
                 waiting.setdefault(key, []).append(member["name"])
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None

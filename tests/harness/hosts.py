@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import typing as t
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import yaml
@@ -61,6 +63,10 @@ class HostsFleet:
     def members(self) -> dict[str, Running]:
         raise NotImplementedError
 
+    def cut(self, host: str) -> AbstractContextManager[None]:
+        """Nobody reaches this host; where there is only one, nothing."""
+        return nullcontext()
+
     def break_next(self) -> None:
         """The next process of the service that starts anew dies again and again."""
         raise NotImplementedError
@@ -109,6 +115,15 @@ class SystemdFleet(HostsFleet):
                 shown = dict(line.split("=", 1) for line in block.splitlines())
                 result[name] = Running(shown["SubState"] == "running", shown["MainPID"], int(shown["NRestarts"]), shown["Restart"])
         return result
+
+    @contextmanager
+    def cut(self, host: str) -> Iterator[None]:
+        """Nobody reaches this host by SSH."""
+        self.on(host, "sh", "-c", "systemctl kill --signal=KILL ssh; systemctl stop ssh")      # with the connections that are open
+        try:
+            yield
+        finally:
+            self.on(host, "systemctl", "start", "ssh")
 
     def break_next(self) -> None:
         self.on("service-3", "sh", "-c", f"echo EXALT_FAULT=crash-loop >>{self.environment}; systemctl stop caching-service")

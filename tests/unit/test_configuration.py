@@ -133,3 +133,12 @@ def test_a_merge_is_what_was_wanted_and_leaves_the_rest(present: t.Any, wanted: 
         touched = any(name == one or name.startswith(f"{one}.") or one.startswith(f"{name}.") for one in asked)
         assert touched or after[name] == value
     assert not configuration_plan({**there(plan["text"]), "revisions": plan["revisions"]}, wanted)["changed"]
+
+
+def test_a_container_that_started_again_has_read_the_file_and_keeps_its_options() -> None:
+    plan = configuration_plan(there(), {"server": {"port": 1}}, "-Xmx2g", LIVE, now="2026-11-26T00:01:00Z")
+    now = {name: plan[name] for name in there()}
+    again = {"name": "again", "started": "2026-11-26T00:02:00Z", "created": "2026-11-26T00:00:00Z"}
+    assert configuration_pending(now, [again], LIVE) == ["JAVA_OPTS is pending until again start anew"]
+    anew = {"name": "anew", "started": "2026-11-26T00:03:00Z", "created": "2026-11-26T00:02:00Z"}
+    assert configuration_pending(now, [anew], LIVE) == []

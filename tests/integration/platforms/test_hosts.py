@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.hosts import HostsFleet
+from tests.harness.hosts import HostsFleet, SystemdFleet
 from tests.harness.matrix_hosts import of
 
 REGIONS = [{"name": "hosts-products", "default_ttl": "PT2H", "max_size": 500}]
@@ -47,24 +47,27 @@ def test_site_brings_the_cache_to_its_declared_state(hosts: HostsFleet) -> None:
 @pytest.mark.slow
 @pytest.mark.hazard("H06", "H27")
 def test_the_verbs_tell_the_same_everywhere(hosts: HostsFleet, tmp_path: Path) -> None:
-    """Discover, restart one, logs, a file, one-offs, and what nobody has: one playbook."""
+    """Discover, restart one, logs, a file, one-offs, hold, and what nobody has: one playbook. A hold that stayed is told, and start ends it."""
     before = hosts.members()
     victim = sorted(hosts.service())[-1]
     names = {"compose": "redis-cluster-0", "systemd": "redis-1:6379"}
-    url = {"compose": "http://caching-service:8403", "systemd": hosts.facts.get("service_url", "")}[hosts.platform]
+    written = {"compose": "/tmp/written", "systemd": "/etc/caching-service/environment"}[hosts.platform]
+    text = hosts.on("service-1", "cat", written) if isinstance(hosts, SystemdFleet) else "text"
     outcome, told = hosts.verbs(tmp_path, [
         ("discover", "caching_members", {"caching_discover_usage": True}),
         ("restart_one", "caching_members", {"caching_verb_member": victim}),
         ("logs", "caching_verb_logs", {"caching_verb_member": names[hosts.platform]}),
         ("file", "caching_verb_content", {"caching_verb_member": names[hosts.platform], "caching_verb_path": "/etc/redis/redis.conf"}),
-        ("one_off", "caching_verb_result", {"caching_verb_command": ["/app/scripts/smoke-test.sh"],
-                                            "caching_verb_environment": {"CACHING_SERVICE_URL": url}}),
+        ("one_off", "caching_verb_result", {"caching_verb_command": ["/app/scripts/smoke-test.sh"]}),
         ("one_off", "caching_verb_result", {"caching_verb_command": ["/app/scripts/compatibility-check.sh"],
                                             "caching_verb_environment": {"EXALT_FAULT": "incompatible"}}),
+        ("file", "1", {"caching_verb_member": sorted(hosts.service())[0], "caching_verb_path": written, "caching_verb_content": text,
+                       "caching_verb_write": True, "caching_verb_secret": True}),
+        ("hold", "1", {}),
         ("restart_one", "1", {"caching_verb_member": "nobody"}),
     ])
-    assert len(told) == 6, outcome.stdout
-    members, restarted, logs, content, good, bad = told
+    assert len(told) == 8, outcome.stdout
+    members, restarted, logs, content, good, bad = told[:6]
     assert len(members) == len(before) == 9
     for member in members:
         assert member["ready"] and member["address"] and member["detail"] == "" and member["memory_bytes"] > 2**20
@@ -76,6 +79,12 @@ def test_the_verbs_tell_the_same_everywhere(hosts: HostsFleet, tmp_path: Path) -
     assert good["rc"] == 0 and "smoke-test: ok" in good["stdout"], good
     assert bad["rc"] == 1 and "this version needs Redis 8" in bad["stdout"], bad
     assert outcome.rc != 0 and f"nobody is no member of {hosts.platform}; members are" in outcome.stdout
+    assert not isinstance(hosts, SystemdFleet) or hosts.on("service-1", "stat", "-c", "%a", written).strip() == "600"
+    assert {one.detail for one in hosts.service().values()} == {"no"}
+    status = hosts.play("status")
+    assert status.rc != 0 and status.stdout.count(f"{victim} stays down when it ends") >= 1, status.stdout
+    started = hosts.play("start")
+    assert started.rc == 0 and {name: one.detail for name, one in hosts.members().items()} == {name: one.detail for name, one in before.items()}
 
 
 @pytest.mark.slow
@@ -85,7 +94,9 @@ def test_stop_flushes_first_and_start_brings_back_as_many(hosts: HostsFleet) -> 
     scaled = hosts.play("scale", caching_replicas=2)
     assert scaled.rc == 0 and running(hosts) == 2, scaled.stdout
     before = hosts.members()
-    stopped = hosts.play("stop")
+    with hosts.cut("service-3"):
+        stopped = hosts.play("stop")
+    assert hosts.platform == "compose" or "service-3 can't be reached, and stays as it is" in stopped.stdout, stopped.stdout
     assert stopped.rc == 0 and running(hosts) == 0, stopped.stdout
     flushed = stopped.results("cache_task")[0]
     assert flushed["changed"] and [one["status"] for one in flushed["instances"]].count("shut down") >= 2, flushed["instances"]

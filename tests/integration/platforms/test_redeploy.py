@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.systemd import lifecycle as systemd
+from tests.fleet.systemd.layout import REDIS_HOSTS
 from tests.harness.hosts import HostsFleet, SystemdFleet
 from tests.harness.matrix_hosts import Deployed, of
+from tests.harness.plays import Outcome
 from tests.harness.until import until
 
 CRASH = "the schema of the configuration is newer than this version"
@@ -32,22 +34,52 @@ def made(hosts: HostsFleet) -> Deployed:
     return fleet
 
 
+class Stale:
+    """A host of the service that was away during a change, and comes back with what it had; on Compose there is one only."""
+
+    FILES = ("application.yml", "exalt-caching-revisions.json", "jvm.env")
+
+    def __init__(self, made: Deployed) -> None:
+        self.fleet = made.hosts
+        self.shell("cd /etc/caching-service && mkdir -p /tmp/stale && cp -p {} /tmp/stale/")
+
+    def shell(self, script: str) -> str:
+        return self.fleet.on("service-1", "sh", "-c", script.format(" ".join(self.FILES))) if isinstance(self.fleet, SystemdFleet) else ""
+
+    def comes_back(self) -> None:
+        self.shell("cd /tmp/stale && cp -p {} /etc/caching-service/")
+
+    def was_no_base(self, outcome: Outcome) -> None:
+        if isinstance(self.fleet, SystemdFleet):
+            assert "the newest version counts, that of service-2" in " ".join(outcome.stdout.split()), outcome.stdout
+            texts = [self.fleet.on(f"service-{number}", "cat", f"/etc/caching-service/{name}") for name in self.FILES[:2] for number in (1, 2)]
+            assert texts[0] == texts[1] and texts[2] == texts[3] and "note: kept" in texts[0]
+
+
 def changed(made: Deployed) -> dict[str, object]:
     return {"caching_environment": {**made.declared["caching_environment"], "EXALT_NOTE": "changed"}}
 
 
 @pytest.mark.slow
 @pytest.mark.hazard("H18")
-def test_options_of_the_virtual_machine_wait_for_the_next_deploy(made: Deployed) -> None:
+def test_options_of_the_virtual_machine_wait_for_the_next_deploy(made: Deployed, tmp_path: Path) -> None:
     members, files = made.members(), made.snapshot()
     refused = made.play("configure", caching_jvm="-Xmx8g")
     assert refused.rc != 0 and "caching_jvm: -Xmx of 8192 MiB does not fit the container's 512 MiB" in refused.stdout, refused.stdout
     assert made.snapshot() == files
-    done = made.play("configure", caching_jvm="-Xmx200m")
+    stale = Stale(made)
+    done = made.play("configure", caching_jvm="-Xmx200m", caching_configuration={"trial": {"note": "kept"}})
     assert done.rc == 0 and "JAVA_OPTS is pending until" in done.stdout and made.members() == members, done.stdout
     assert made.snapshot() != files, "the comparison does not see a change"
+    stale.comes_back()
+    if made.name == "compose":      # where a container that starts again reads the file, and has the options that it was made with
+        victim = sorted(made.hosts.service())[0]
+        made.hosts.verbs(tmp_path, [("restart_one", "1", {"caching_verb_member": victim})])
+        words = [line for line in made.play("status").stdout.splitlines() if "is pending until" in line]
+        assert [victim in line for line in sorted(words)] == [True, False], words
     rolled = made.play("deploy", caching_jvm="-Xmx200m", **changed(made))
     assert rolled.rc == 0 and "pending" not in rolled.stdout and "EXALT_NOTE" in rolled.stdout, rolled.stdout
+    stale.was_no_base(rolled)
     after = made.members()
     assert {name for name in members if after.get(name) == members[name]} == {name for name in members if "redis" in name}, "Redis was touched"
     assert len(after) == len(members) == 9
@@ -56,6 +88,7 @@ def test_options_of_the_virtual_machine_wait_for_the_next_deploy(made: Deployed)
 @pytest.mark.slow
 def test_what_is_broken_ends_with_its_words_and_the_others_go_on(made: Deployed) -> None:
     before = made.members()
+    made.expose()       # which the deploy puts right, see below
     failed = made.play("deploy", **made.broken(), caching_platform_timeout="PT15S")
     assert failed.rc != 0 and CRASH in failed.stdout and "Traceback" not in failed.stdout, failed.stdout
     after = made.members()
@@ -71,9 +104,57 @@ def test_replicas_are_on_other_hosts_than_their_primaries(made: Deployed) -> Non
 
 
 def test_secrets_are_read_by_nobody_else(made: Deployed) -> None:
-    secrets = [made.hosts.state.secret(name) for name in ("redis_password", "admin_token")]
+    secrets = [made.hosts.state.secret(name).split()[0] for name in ("redis_password", "admin_token")]
     assert all(made.readable(one) == [] for one in secrets)
     assert made.readable("caching-service") != [], "the look for readable files finds nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.hazard("H13")
+def test_data_of_redis_stay_where_they_are(made: Deployed) -> None:
+    with made.unchanged():
+        refused = made.play("deploy", **made.elsewhere())
+    assert refused.rc != 0 and "has its data in" in " ".join(refused.stdout.split()), refused.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.hazard("H26", "H27")
+def test_primaries_of_redis_start_anew_after_all_replicas(made: Deployed, tmp_path: Path) -> None:
+    """What a killed stop has left goes with the deploy, and a one-off has what the service has: its password, whatever is in it."""
+    keys, before, primaries = made.put(50), made.hosts.members(), made.primaries()
+    _outcome, told = made.hosts.verbs(tmp_path, [("hold", "1", {}), ("one_off", "caching_verb_result", {"caching_verb_command": ["env"]})])
+    given = dict(line.split("=", 1) for line in told[-1]["stdout"].splitlines() if "=" in line)
+    assert given["REDIS_PASSWORD"] == made.password() and given["CACHING_SERVICE_URL"].startswith("http://"), sorted(given)
+    assert {"CACHING_REDIS_NODES", "CACHING_CONFIG", "JAVA_OPTS", "CACHING_DRAIN"} <= set(given)
+    settings = {"caching_redis_settings": {**made.declared["caching_redis_settings"], "slowlog-max-len": 256}}
+    made.declared.update(settings)
+    done = made.play("deploy")
+    assert done.rc == 0 and made.lacking() == [] and made.kept(keys) == 50, done.stdout
+    began, places = made.began(), made.places()
+    order = sorted(places, key=lambda name: began[name])
+    assert {places[name] for name in order[3:]} == primaries, (order, primaries, done.stdout)
+    after = made.hosts.members()
+    assert all(after[name].process != before[name].process for name in places), "one of them was left out"
+    assert {name: one.detail for name, one in after.items()} == {name: one.detail for name, one in before.items()}, "it is held still"
+
+
+@pytest.mark.slow
+@pytest.mark.hazard("H26")
+def test_no_redis_node_starts_anew_while_a_primary_is_away(made: Deployed) -> None:
+    if made.name != "systemd":
+        pytest.skip("of hosts with systemd alone")
+    fleet, before = t.cast(SystemdFleet, made.hosts), made.members()
+    host, _colon, port = sorted(made.primaries())[0].partition(":")
+    name = next(one.name for one in REDIS_HOSTS if one.address == host)
+    fleet.on(name, "systemctl", "kill", "--signal=STOP", f"redis@{port}")
+    try:
+        refused = made.play("deploy", caching_redis_settings={**made.declared["caching_redis_settings"], "slowlog-max-len": 257},
+                            caching_platform_timeout="PT10S")
+    finally:
+        fleet.on(name, "systemctl", "kill", "--signal=CONT", f"redis@{port}")
+    assert refused.rc != 0 and "no Redis node starts anew while the cluster is not whole" in refused.stdout, refused.stdout
+    assert made.members() == before
+    until(lambda: made.lacking() == [], "the cluster is whole", 60)
 
 
 @pytest.mark.hazard("H23")
