@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(changed), C(new) and C(foreign) (names), C(differences) (lines).
+  description: C(changed), C(new) and C(foreign) (names), C(differences) (lines), C(replicas) (of each object whose number differs, before and after).
   type: dict
 """
 
@@ -43,7 +43,10 @@ from ansible_collections.exalt.caching.plugins.module_utils._objects import summ
 
 
 def deploy_plan(result, definitions):
-    outcomes = (result.get("result") or {}).get("results") or [result]
+    diff = result.get("diff") or {}
+    # of one definition the result is the task's own, whose "changed" the task may have set
+    differs = result.get("method") == "create" or diff.get("before") != diff.get("after")
+    outcomes = (result.get("result") or {}).get("results") or [{**result, "changed": differs}]
     try:
         return summary(definitions, outcomes)
     except CachingError as error:

@@ -17,7 +17,7 @@ MANAGER = "exalt.caching"
 WIDTH = 160
 # What the server adds by itself
 _SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "ownerReferences", "deletionTimestamp",
-            "deletionGracePeriodSeconds")
+            "deletionGracePeriodSeconds", "namespace")
 _NOTES = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration", "pv.kubernetes.io/bind-completed")
 Object = t.Dict[str, t.Any]
 
@@ -50,7 +50,7 @@ def planned(definition: Object, outcome: Object, namespace_is_new: bool = False)
     diff = outcome.get("diff") or {}
     before, after = diff.get("before") or {}, diff.get("after") or {}
     fields = (before.get("metadata") or {}).get("managedFields")
-    new = bool(outcome.get("changed")) and "kind" in after and "kind" not in before
+    new = bool(outcome.get("changed")) and (outcome.get("method") == "create" or "kind" in after and "kind" not in before)
     ours = new or fields is None or any(one.get("manager") == MANAGER and one.get("operation") == "Apply" for one in fields)
     return Planned(name, before, after, bool(outcome.get("changed")), new, ours)
 
@@ -112,19 +112,22 @@ def lost(one: Planned) -> list[str]:
 
 
 def summary(definitions: list[Object], outcomes: list[Object]) -> dict[str, t.Any]:
-    """``changed``, ``new`` and ``foreign`` names, secrets that would be lost, and all differences as lines.
+    """``changed``, ``new`` and ``foreign`` names, secrets that would be lost, all differences as lines, and ``replicas`` before and after.
 
     In a namespace that comes to be, everything is new.
     """
     pairs = list(zip(definitions, outcomes))
     namespace_is_new = any(planned(*pair).new for pair in pairs if pair[0]["kind"] == "Namespace")
     found = [planned(*pair, namespace_is_new=namespace_is_new) for pair in pairs]
+    sizes = {one.name: [(part.get("spec") or {}).get("replicas") for part in (one.before, one.after)] for one in found if not one.new}
     return {"changed": [one.name for one in found if one.changed], "new": [one.name for one in found if one.new],
-            "foreign": [one.name for one in found if not one.ours], "lost": [name for one in found for name in lost(one)], "differences": [line for one in found for line in lines(one)]}
+            "foreign": [one.name for one in found if not one.ours], "lost": [name for one in found for name in lost(one)],
+            "differences": [line for one in found for line in lines(one)],
+            "replicas": {name: both for name, both in sizes.items() if None not in both}}
 
 
 def clean(found: Object) -> Object:
-    """As somebody would write it: without status and what the server adds; it can be applied to an empty namespace."""
+    """As somebody would write it: without status, what the server adds, and its namespace; it can be applied to an empty one."""
     kept = {key: value for key, value in found.items() if key != "status"}
     meta = {key: value for key, value in found["metadata"].items() if key not in _SERVERS}
     notes = {key: value for key, value in (meta.pop("annotations", None) or {}).items() if key not in _NOTES}

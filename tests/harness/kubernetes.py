@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import threading
 import time
 import typing as t
 
@@ -87,6 +88,35 @@ class Cluster:
     def now(self) -> int:
         """The end of the audit log."""
         return self.state.audit.stat().st_size
+
+
+class Starts:
+    """What becomes of the containers of the service while a block runs, as the API tells it: their pods are asked for again and again."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.core, self.namespace = client.CoreV1Api(objects.connect(cluster.state.kubeconfig())), namespace
+        self.restarted: set[str] = set()        # a process came after the first one
+        self.ended_early: set[str] = set()      # the first one ended before its pod was to go
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        first: dict[str, int] = {}
+        while not self._done.wait(0.2):
+            for pod in self.core.list_namespaced_pod(self.namespace, label_selector="app=caching-service", _request_timeout=10).items:
+                for one in pod.status.container_statuses or ():
+                    if one.restart_count > first.setdefault(pod.metadata.uid, one.restart_count):
+                        self.restarted.add(pod.metadata.name)
+                    if one.state.terminated and not pod.metadata.deletion_timestamp:
+                        self.ended_early.add(pod.metadata.name)
+
+    def __enter__(self) -> Starts:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._done.set()
+        self._thread.join(15)
 
 
 def told(record: dict[str, t.Any]) -> str:

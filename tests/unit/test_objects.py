@@ -43,7 +43,18 @@ def test_new_ours_theirs_and_the_same() -> None:
     assert plan == {
         "changed": ["Service it", "Deployment it", "Secret s", "StatefulSet it"], "new": ["Service it"], "foreign": ["Secret s", "StatefulSet it"],
         "lost": [], "differences": ["Service it: new", "Deployment it: spec.replicas: 2 → 3", "Secret s: data.TOKEN changes",
-                        'StatefulSet it: spec.containers[redis].image: "a" → "b"']}
+                        'StatefulSet it: spec.containers[redis].image: "a" → "b"'],
+        "replicas": {"Deployment it": [2, 3]}}
+
+
+def test_one_object_by_itself_changes_where_it_differs() -> None:
+    """The task that asked has a say of its own about ``changed``."""
+    found = differs({"data": {"a": "b"}}, {"data": {"a": "c"}}, OURS)
+    assert deploy_plan({**found, "changed": False, "result": one("ConfigMap")}, [one("ConfigMap")])["changed"] == ["ConfigMap it"]
+    same = {"changed": False, "diff": {"before": {}, "after": {}}, "result": one("ConfigMap")}
+    assert deploy_plan(same, [one("ConfigMap")])["changed"] == []
+    missing = {"changed": False, "method": "create", "result": one("ConfigMap")}      # which comes without differences
+    assert deploy_plan(missing, [one("ConfigMap")])["differences"] == ["ConfigMap it: new"]
 
 
 @pytest.mark.hazard("H37")
@@ -76,6 +87,8 @@ def test_an_object_as_somebody_would_write_it() -> None:
     found = {**one("Service"), "spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": []}, "status": {}}
     found["metadata"] |= {"uid": "1", "managedFields": [], "labels": {"a": "b"}, "annotations": {"deployment.kubernetes.io/revision": "1"}}
     assert pure.clean(found) == {"kind": "Service", "metadata": {"name": "it", "labels": {"a": "b"}}, "spec": {"ports": []}}
+    found["metadata"]["namespace"] = "production"
+    assert "production" not in str(pure.clean(found)), "it may be brought back elsewhere"
     assert pure.clean({**found, "spec": {"clusterIP": "None"}})["spec"] == {"clusterIP": "None"}
 
 

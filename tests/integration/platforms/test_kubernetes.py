@@ -9,6 +9,8 @@ The API server's audit log is the witness: it names what was really asked of the
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import yaml
 from tests.fleet.kubernetes import network
 from tests.fleet.kubernetes.layout import NAMESPACE, NULL_DEVICE
 from tests.fleet.kubernetes.programs import programs
-from tests.harness.kubernetes import Cluster, changes
+from tests.harness.kubernetes import Cluster, changes, failed
 
 REGIONS = [{"name": "kube-products", "default_ttl": "PT2H", "max_size": 500}]
 
@@ -34,6 +36,21 @@ def verb(cluster: Cluster, folder: Path, name: str, show: str, **variables: obje
     outcome = cluster.play(str(playbook))
     said = outcome.results("debug")
     return outcome, said[-1]["msg"] if said else None
+
+
+@contextmanager
+def strangers(cluster: Cluster) -> Iterator[set[str]]:
+    """Beside the fleet: a pod of somebody else, and one with the fleet's label that was evicted."""
+    never = {"schedulerName": "nobody", "containers": [{"name": "it", "image": "exalt/pause:1"}], "securityContext": {"runAsNonRoot": True}}
+    made = {"stranger": None, "evicted": {"app": "caching-service"}}
+    for name, labels in made.items():
+        cluster.core.create_namespaced_pod(NAMESPACE, {"metadata": {"name": name, "labels": labels}, "spec": never})
+    cluster.core.patch_namespaced_pod_status("evicted", NAMESPACE, {"status": {"phase": "Failed", "reason": "Evicted"}})
+    try:
+        yield set(made)
+    finally:
+        for name in made:
+            cluster.core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
 
 
 def test_site_twice_through_the_runner_pod(cluster: Cluster) -> None:
@@ -66,8 +83,12 @@ def test_what_is_for_an_absent_pod_stays_on_this_machine(cluster: Cluster) -> No
 
 @pytest.mark.hazard("H06")
 def test_discover_tells_where_members_are_and_what_they_use(cluster: Cluster, tmp_path: Path) -> None:
-    outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True)
+    with strangers(cluster) as others:
+        outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True)
+        status = cluster.play("status")
     assert outcome.rc == 0, outcome.stdout
+    assert status.rc == 0 and "evicted Evicted, and is left over" in " ".join(status.stdout.split()), status.stdout
+    assert not {member["name"] for member in members} & others
     real = {pod.metadata.name: pod for app in ("caching-service", "redis-cluster") for pod in cluster.pods(app)}
     assert {member["name"] for member in members} == set(real)
     for member in members:
@@ -111,9 +132,14 @@ def test_an_autoscaler_is_not_fought(cluster: Cluster) -> None:
             {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 90}}}]}})
     try:
         refused = cluster.play("scale", caching_replicas=4)
+        before, members = cluster.now, {pod.metadata.uid for pod in cluster.pods("caching-service")}
+        stopped = cluster.play("stop")
+        assert changes(cluster.audited(before)) == [] and {pod.metadata.uid for pod in cluster.pods("caching-service")} == members
     finally:
         scalers.delete_namespaced_horizontal_pod_autoscaler("by-load", NAMESPACE)
     assert refused.rc != 0 and "scaled by the HorizontalPodAutoscaler by-load" in refused.stdout
+    failed(stopped, "is not stopped, and runs as before. Nobody else decides: Deployment caching-service is scaled by the HorizontalPodAutoscaler")
+    assert stopped.results("cache_task") == [] and {pod.status.container_statuses[0].restart_count for pod in cluster.pods("caching-service")} == {0}
     assert cluster.deployment().spec.replicas == 3
 
 
@@ -149,6 +175,34 @@ def test_a_file_of_a_member_is_read(cluster: Cluster, tmp_path: Path) -> None:
     _outcome, content = verb(cluster, tmp_path, "file", "caching_verb_content", caching_verb_member=name,
                              caching_verb_path="/etc/redis/redis.conf")
     assert "cluster-node-timeout 3000" in content
+
+
+def test_objects_of_another_fleet_stay_in_this_one(cluster: Cluster, tmp_path: Path) -> None:
+    """What was saved in another namespace is written into the fleet's own; and Redis never shrinks by it."""
+    there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "brought-back", "namespace": "default"}, "data": {"a": "b"}}
+    outcome, planned = verb(cluster, tmp_path, "objects", "caching_verb_planned", caching_verb_write=True, caching_verb_objects=[there])
+    assert outcome.rc == 0 and planned["changed"] == ["ConfigMap brought-back"], outcome.stdout
+    assert [one.metadata.namespace for one in cluster.core.list_config_map_for_all_namespaces(field_selector="metadata.name=brought-back").items] == [NAMESPACE]
+    cluster.core.delete_namespaced_config_map("brought-back", NAMESPACE)
+    fewer = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "redis-cluster"}, "spec": {"replicas": 3}}
+    before = cluster.now
+    refused, _nothing = verb(cluster, tmp_path, "objects", "1", caching_verb_write=True, caching_verb_objects=[fewer])
+    failed(refused, "StatefulSet redis-cluster has 6 members, and the backup has 3: those that go may be primaries with their data")
+    assert changes(cluster.audited(before)) == []
+
+
+def test_a_runner_that_can_not_run_says_why(cluster: Cluster) -> None:
+    """In a namespace that deploy would make later, with the secret of its registry."""
+    name = "caching-later"
+    try:
+        ended = cluster.play("runner", caching_namespace=name, caching_create_namespace=True, caching_runner_image="exalt/caching-runner:none",
+                             caching_image_pull_secrets=["registry"], caching_platform_timeout="PT10S")
+        made = cluster.apps.read_namespaced_deployment("caching-runner", name)
+    finally:
+        cluster.core.delete_namespace(name)
+    failed(ended, "caching-runner-")
+    assert "exalt/caching-runner:none" in ended.stdout.partition("FAILED")[2], ended.stdout
+    assert [one.name for one in made.spec.template.spec.image_pull_secrets] == ["registry"]
 
 
 def test_a_wait_ends_with_the_cause(cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ import pyrage
 import pytest
 
 from tests.fleet.kubernetes.layout import NAMESPACE, SECRETS
-from tests.harness.kubernetes import Cluster, changes, failed
+from tests.harness.kubernetes import Cluster, Starts, changes, failed
 from tests.harness.matrix_kubernetes import ENVIRONMENT, KubernetesFleet
 
 POOL = {"cache": {"redis": {"pool": {"maxTotal": 300}}}}
@@ -59,6 +59,31 @@ def test_a_broken_image_ends_with_the_cause_and_the_old_ones_serve(running: Kube
     assert back.rc == 0, back.stdout
 
 
+@pytest.mark.hazard("H09")
+def test_instances_that_still_end_are_waited_for_where_none_is_to_be_left(running: KubernetesFleet) -> None:
+    """They end slowly here, as one does that has much to flush."""
+    for pod in running.pods("caching-service"):
+        running.inside(pod.metadata.name, "touch", "/tmp/.exalt-caching-stop")
+    fewer = running.play("scale", caching_replicas=2)
+    assert fewer.rc == 0 and running.instances() == 2 and "is to go, and still ends" in fewer.stdout, fewer.stdout
+    ended = running.play("stop", caching_stop_flush=False, caching_platform_timeout="PT10S")
+    failed(ended, "members have not ended after 10 s. caching-service-")
+    assert "is Terminating" in ended.stdout
+    back = running.play("deploy")
+    assert back.rc == 0 and running.instances() == 3, back.stdout
+
+
+@pytest.mark.hazard("H26")
+def test_redis_keeps_its_members_and_shards(cluster: Cluster, running: KubernetesFleet) -> None:
+    before = cluster.now
+    failed(running.play("deploy", caching_redis_shards=2), "a Redis Cluster has 3 shards or more, not 2")
+    failed(running.play("deploy", caching_redis_replicas_per_shard=0), "StatefulSet redis-cluster has 6 members, and 3 shards with 0 replicas each")
+    failed(running.play("deploy", caching_redis_shards=5), "caching_redis_shards is 5, and the Redis Cluster has 3 shards: no slots are moved here")
+    more = running.play("deploy", check=True, caching_redis_replicas_per_shard=2)
+    assert more.rc == 0 and "StatefulSet redis-cluster: spec.replicas: 6 → 9" in more.stdout, more.stdout
+    assert changes(cluster.audited(before)) == []
+
+
 @pytest.mark.hazard("H18")
 def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster, running: KubernetesFleet) -> None:
     before = cluster.now
@@ -68,8 +93,15 @@ def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster
     members = running.members()
     changed = running.play("configure", caching_jvm="-Xmx384m")
     assert changed.rc == 0 and "JAVA_OPTS is pending until" in changed.stdout and running.members() == members, changed.stdout
-    assert "JAVA_OPTS is pending until" in running.play("status").stdout
-    assert running.play("stop").rc == 0 and running.play("start").rc == 0
+    status = running.play("status", caching_replicas=4)
+    failed(status, "3 of 4 instances that are declared are ready")
+    assert "JAVA_OPTS is pending until" in status.stdout
+    with Starts(cluster, running.namespace) as seen:
+        stopped = running.play("stop")
+    assert stopped.rc == 0 and running.pods("caching-service") == [], stopped.stdout
+    assert [one["status"] for one in stopped.results("cache_task")[0]["instances"]] == ["shut down"] * 3
+    assert (seen.ended_early, seen.restarted) == (set(), set()), "no process came after the flush, and each pod was to go before it"
+    assert running.play("start").rc == 0
     assert "pending" not in running.play("status").stdout
     assert running.play("deploy").rc == 0
 
@@ -84,7 +116,9 @@ def test_the_guides_own_fleet_is_configured_as_it_is(cluster: Cluster) -> None:
     back = cluster.play("configure", caching_configuration_revision="previous")
     assert back.rc == 0 and "cache.redis.pool.maxTotal: 300 → 256 (live)" in back.stdout, back.stdout
     data = cluster.core.read_namespaced_config_map("caching-service-config", NAMESPACE).data
-    assert "256" in data["application.yml"] and data["JAVA_OPTS"] == "-Xms256m -Xmx256m -XX:+UseG1GC"
+    assert "256" in data["application.yml"] and "JAVA_OPTS" not in data, "the guide has the options in the Deployment"
+    refused = cluster.play("configure", caching_jvm="-Xmx384m")
+    failed(refused, "caching_jvm: the options stand where changing them restarts every instance")
     assert cluster.deployment().metadata.generation == spec
 
 

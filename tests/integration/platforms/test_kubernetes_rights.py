@@ -30,7 +30,7 @@ DEPLOY = [{"verb": "deploy", "part": "redis"}, {"verb": "deploy", "part": "servi
 # What lacks the right, and what then can't be done; a right of deploy is one on an object that it writes
 LACKS: list[tuple[Right, list[dict[str, t.Any]]]] = [
     (Right("list", "pods"), [{"verb": "discover"}]),
-    (Right("get", "deployments"), [{"verb": "start", "role": "service"}]),
+    (Right("get", "deployments"), [{"verb": "wait", "role": "service", "replicas": 3}]),
     (Right("patch", "deployments"), [{"verb": "stop", "role": "service"}]),
     (Right("patch", "deployments/scale"), [SCALE]),
     (Right("get", "statefulsets"), [{"verb": "stop", "role": "redis"}]),
