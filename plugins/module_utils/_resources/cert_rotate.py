@@ -229,16 +229,16 @@ class Job:
             return Decision("nothing", [f"version {current.back_from} was rolled back already"], {})
         if not previous:
             raise CachingError("state: no earlier version is kept, so there is no way back (keep_previous)")
-        target = held(previous[0])
-        what = f"version {previous[0].number}"
-        if target.whole is None:
-            raise CachingError(f"state: {what} can't serve again: {target.trouble}")
-        facts = target.whole.facts
-        target.whole.refuse(what, (), self.wish.usages if facts.usages is None else facts.usages, self.now)
+        target, number = next(((one.whole, version.number) for version in previous if (one := held(version)).whole), (None, 0))
+        what = f"version {number}"
+        if target is None:
+            raise CachingError(f"state: version {previous[0].number} can't serve again: {held(previous[0]).trouble}")
+        facts = target.facts
+        target.refuse(what, (), self.wish.usages if facts.usages is None else facts.usages, self.now)
         if missing := uncovered(facts.names, self.wish.names):
             self.warn(f"{what} is not valid for {', '.join(missing)}")
-        after = shown(target.whole.facts, target.whole.roots, bool(self.password), {})
-        return Decision("back", [f"version {current.number} is rolled back to version {previous[0].number}"], after, target.whole)
+        after = shown(facts, target.roots, bool(self.password), {})
+        return Decision("back", [f"version {current.number} is rolled back to {what}"], after, target)
 
     # ---- what is given
 
@@ -267,7 +267,7 @@ class Job:
     def _wanted_roots(self, own: t.Sequence[t.Any]) -> list[t.Any]:
         """The root of the certificate first, then what else is trusted. What is not said to go stays: trust is never narrowed by itself (H54)."""
         others = self.extra if self.extra is not None else [one for one in self.have.roots if model.facts(one).not_after > self.now]
-        if self.extra is None and self.have.whole and self.provider == "selfsigned":
+        if self.extra is None and self.provider == "selfsigned":
             others = []   # of trials, the roots would only pile up
         return held_.unique([*own, *others])
 
