@@ -17,7 +17,6 @@ import typing as t
 import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._resources import cert_secret
-
 from ansible_collections.exalt.caching.plugins.module_utils._resources.cert_rotate import Job
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException

@@ -124,7 +124,7 @@ class Authority:
             if not self.look():
                 return False
             self.check([])
-            with disk.told("ca_key_path", "; there is no authority yet"):
+            with disk.told("ca_key_path", "; there is no authority yet", self.key_path):
                 if not os.path.lexists(self.key_path):
                     self._write()
                 self.found = model.certificates(disk.read(self._making) or b"", f"ca_certificate_path: {self._making}")

@@ -21,12 +21,13 @@ _PATIENCE = 60.0      # s for which another run may work in the same folder
 
 
 @contextlib.contextmanager
-def told(option: str, consequence: str = "") -> t.Iterator[None]:
-    """An error of the system as one clear line."""
+def told(option: str, consequence: str = "", place: str = "") -> t.Iterator[None]:
+    """An error of the system as one clear line. ``place`` is named where the system names none."""
     try:
         yield
     except OSError as error:
-        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        named = error.filename if isinstance(error.filename, str) else place
+        where = f"{named}: " if named else ""
         raise CachingError(f"{option}: {where}{error.strerror or one_line(error)}{consequence}") from None
 
 

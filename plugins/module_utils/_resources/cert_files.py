@@ -24,6 +24,7 @@ from .cert_place import KEY, KEYSTORE, NOTES, OURS, PRIVATE, REQUEST, Contents, 
 _NUMBER = re.compile(r"[0-9]{4,9}")
 _LINK = re.compile(r"versions/([0-9]{4,9})/?")
 _SERVES = "; what served before serves on"
+_INSTALLED = "; what serves is whole, and the next run does the rest"
 CURRENT, VERSIONS, REQUESTED = "current", "versions", "requested"
 
 
@@ -126,7 +127,7 @@ class Files:
     # ---- writing
 
     def install(self, version: Version) -> None:
-        with disk.told("path", _SERVES):
+        with disk.told("path", _SERVES, self.path):
             self._remove_left()
             name = f"{version.number:04}"
             disk.folders(self._at(VERSIONS), 0o755)
@@ -142,7 +143,7 @@ class Files:
         self.tidy()
 
     def ask(self, files: dict[str, bytes]) -> None:
-        with disk.told("path", _SERVES):
+        with disk.told("path", _SERVES, self.path):
             self._remove_left()
             making = self._at(".requested.making")
             try:
@@ -157,7 +158,7 @@ class Files:
             disk.remove(self._at(".requested.old"))
 
     def tidy(self) -> None:
-        with disk.told("path", _SERVES):
+        with disk.told("path", _INSTALLED, self.path):
             found = self._remove_left()
             if found.drift and found.current:
                 for version in (found.current, *found.previous):
