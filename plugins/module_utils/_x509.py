@@ -20,6 +20,7 @@ from ._wait import Deadline
 _HOSTNAME = (62, 64)      # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _QUIET = 0.4              # s within which a server that wants a client certificate says so
 _ROUNDS = 20
+_WANTS = ": it may want a client certificate; give client_cert and client_key"
 
 
 def _client(roots: str, ca_path: str | None = None) -> ssl.SSLContext:
@@ -150,7 +151,13 @@ def _look(host: str, port: int, peer: Peer, context: ssl.SSLContext, deadline: D
             try:
                 return Seen(chain, status=_speak(talk, host, port, peer, deadline))
             except OSError as error:
-                return Seen(chain, problem=_told(error, peer))
+                if peer.client_cert or not isinstance(error, (ConnectionError, _Silent)):
+                    return Seen(chain, problem=_told(error, peer))
+                return Seen(chain, problem=f"it closed the connection after the handshake{_WANTS}")
+
+
+class _Silent(OSError):
+    """It closed the connection without an answer."""
 
 
 def _chain(talk: ssl.SSLSocket) -> list[bytes]:
@@ -176,7 +183,8 @@ def _speak(talk: ssl.SSLSocket, host: str, port: int, peer: Peer, deadline: Dead
         return None
     talk.settimeout(max(0.01, min(_QUIET, deadline.left)))
     with contextlib.suppress(TimeoutError):
-        talk.recv(1)
+        if not talk.recv(1):
+            raise _Silent("it closed the connection")
     return None
 
 
@@ -186,7 +194,7 @@ def _line(talk: ssl.SSLSocket, deadline: Deadline) -> bytes:
         talk.settimeout(max(0.01, deadline.left))
         part = talk.recv(1024)
         if not part:
-            raise OSError("it closed the connection without an answer")
+            raise _Silent("it closed the connection without an answer")
         said += part
         if deadline.over:
             raise TimeoutError
@@ -201,7 +209,7 @@ def _told(error: OSError, peer: Peer) -> str:
     if isinstance(error, ssl.SSLError):
         text = why(error)
         if "certificate required" in text or "handshake failure" in text and not peer.client_cert:
-            return f"{text}: it may want a client certificate; give client_cert and client_key"
+            return f"{text}{_WANTS}"
         if "wrong version number" in text or "record layer failure" in text or "packet length too long" in text:
             return f"{text}: it does not speak TLS on this port"
         return f"the handshake failed: {text}"
