@@ -16,8 +16,7 @@ import typing as t
 
 from . import _cert_model as model
 from ._cert_names import Name, Network
-from ._cert_policy import Wish
-from ._errors import CachingError
+from ._cert_policy import SKEW, Wish
 
 if model.CRYPTOGRAPHY_ERROR is None:
     from cryptography import x509
@@ -29,7 +28,6 @@ if model.CRYPTOGRAPHY_ERROR is None:
 if t.TYPE_CHECKING:
     from ._cert_model import Key
 
-SKEW = 300.0                 # clocks of clients that are behind
 AUTHORITY_KEY = "ecdsa-p384"
 
 
@@ -56,9 +54,6 @@ def _digest(key: Key) -> hashes.SHA256 | hashes.SHA384 | None:
 
 
 def _subject(common_name: str, organization: str) -> x509.Name:
-    for option, value in (("common_name", common_name), ("organization", organization)):
-        if len(value) > 64:
-            raise CachingError(f"{option}: it has {len(value)} characters, and a certificate has room for 64; names belong into subject_alt_names")
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
     return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 
@@ -15,7 +16,9 @@ from ._errors import CachingError, one_line
 
 _SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*%")
 _DAY = 86400.0
+SKEW = 300.0             # how far back a certificate begins, for the clocks of clients that are behind
 SHORTEST = 600.0
+ROOM = 64                # characters of a part of the subject
 LONGEST = 100 * 365 * _DAY
 
 
@@ -57,6 +60,8 @@ def threshold(text: str, limit: float | None = None, option: str = "renew_before
         share = float(found[1]) / 100
         if not share:
             raise CachingError(f"{option}: a share goes from more than 0% to less than 100%")
+        if limit is not None and share * (limit + SKEW) >= limit:
+            raise CachingError(f"{option}: {text.strip()} of {span(limit)} is so much that every run would renew")
         return Threshold(share=share)
     if "%" in text:
         raise CachingError(f"{option}: {one_line(repr(text), 40)} is no share such as 33%; it goes from more than 0% to less than 100%")
@@ -64,6 +69,13 @@ def threshold(text: str, limit: float | None = None, option: str = "renew_before
     if limit is not None and seconds >= limit:
         raise CachingError(f"{option}: {span(seconds)} is not shorter than validity ({span(limit)}), so every run would renew")
     return Threshold(seconds=seconds)
+
+
+def fitting(option: str, value: str) -> str:
+    """A part of the subject, which has little room."""
+    if len(value) > ROOM:
+        raise CachingError(f"{option}: it has {len(value)} characters, and a certificate has room for {ROOM}; names belong into subject_alt_names")
+    return value
 
 
 def span(seconds: float) -> str:
@@ -108,11 +120,11 @@ def differences(have: Facts, want: Wish) -> list[str]:
     return found
 
 
-def reasons(have: Facts | None, want: Wish, limit: Threshold, now: float, possible_end: float, trouble: str = "", force: bool = False) -> list[str]:
+def reasons(have: Facts | None, want: Wish, limit: Threshold, now: float, trouble: str = "", force: bool = False, authority_end: float = math.inf) -> list[str]:
     """Why a new certificate has to be issued; empty where the present one is good.
 
-    ``trouble``: what is wrong beyond its contents (unreadable, another key, another issuer). ``possible_end``: until when a new
-    one would be valid: an authority that ends first is no reason to renew again and again.
+    ``trouble``: what is wrong beyond its contents (unreadable, another key, another issuer). ``authority_end``: a certificate
+    that ends with its authority can't be made to last longer, which is no reason to renew again and again.
     """
     if have is None:
         return [trouble or "there is no certificate yet"]
@@ -120,7 +132,7 @@ def reasons(have: Facts | None, want: Wish, limit: Threshold, now: float, possib
     if have.not_before > now:
         found.append(f"it is valid from {moment(have.not_before)} only")
     over = due(have, limit, now)
-    if over and (have.not_after <= now or possible_end > have.not_after + 60):
+    if over and (have.not_after <= now or authority_end > have.not_after + 60):
         found.append(over)
     found += differences(have, want)
     if force and not found:

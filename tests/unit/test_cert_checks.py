@@ -101,12 +101,6 @@ def test_a_request_has_every_name() -> None:
     assert model.request_names(request) == list(NAMES) and model.same_key(request.public_key(), key.public_key())
 
 
-@pytest.mark.parametrize("option", ["common_name", "organization"])
-def test_what_has_no_room_is_told(option: str) -> None:
-    with pytest.raises(CachingError, match=f"^{option}: it has 65 characters"):
-        issued(WISH._replace(**{option: "x" * 65}))
-
-
 def test_keystores_hold_what_they_should() -> None:
     leaf, key = issued()
     other, other_key = issued()

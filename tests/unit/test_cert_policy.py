@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._cert_model import Facts
 from ansible_collections.exalt.caching.plugins.module_utils._cert_names import Name, constraint, covers, outside, parse, parse_all, uncovered
-from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import Threshold, Wish, differences, due, lifetime, reasons, span, threshold
+from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import SKEW, Threshold, Wish, differences, due, fitting, lifetime, reasons, span, threshold
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from hypothesis import given
 from hypothesis import strategies as some
@@ -114,12 +114,18 @@ def test_spans(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
+def test_what_has_no_room_is_told() -> None:
+    assert fitting("common_name", "x" * 64) == "x" * 64
+    with pytest.raises(CachingError, match="^common_name: it has 65 characters"):
+        fitting("common_name", "x" * 65)
+
+
 # ---- reasons
 
 
 @pytest.mark.hazard("H52")
 def test_a_good_certificate_is_left_alone() -> None:
-    assert reasons(GOOD, WISH, P30D, NOW, NOW + 90 * DAY) == []
+    assert reasons(GOOD, WISH, P30D, NOW) == []
 
 
 TABLE: dict[str, tuple[dict[str, t.Any], str]] = {
@@ -141,15 +147,15 @@ TABLE: dict[str, tuple[dict[str, t.Any], str]] = {
 
 @pytest.mark.parametrize(("change", "told"), TABLE.values(), ids=TABLE)
 def test_each_reason_is_told(change: dict[str, t.Any], told: str) -> None:
-    found = reasons(GOOD._replace(**change), WISH, P30D, NOW, NOW + 90 * DAY)
+    found = reasons(GOOD._replace(**change), WISH, P30D, NOW)
     assert len(found) == 1 and found[0].startswith(told)
 
 
 def test_other_reasons() -> None:
-    assert reasons(None, WISH, P30D, NOW, NOW) == ["there is no certificate yet"]
-    assert reasons(None, WISH, P30D, NOW, NOW, "tls.crt: it can't be read") == ["tls.crt: it can't be read"]
-    assert reasons(GOOD, WISH, P30D, NOW, NOW, "its key belongs to another certificate") == ["its key belongs to another certificate"]
-    assert reasons(GOOD, WISH, P30D, NOW, NOW, force=True) == ["force was given"]
+    assert reasons(None, WISH, P30D, NOW) == ["there is no certificate yet"]
+    assert reasons(None, WISH, P30D, NOW, "tls.crt: it can't be read") == ["tls.crt: it can't be read"]
+    assert reasons(GOOD, WISH, P30D, NOW, "its key belongs to another certificate") == ["its key belongs to another certificate"]
+    assert reasons(GOOD, WISH, P30D, NOW, force=True) == ["force was given"]
 
 
 def test_order_of_names_makes_no_difference() -> None:
@@ -158,16 +164,22 @@ def test_order_of_names_makes_no_difference() -> None:
 
 def test_an_authority_that_ends_first_is_no_reason_to_renew_again_and_again() -> None:
     short = GOOD._replace(not_after=NOW + 5 * DAY)
-    assert reasons(short, WISH, P30D, NOW, NOW + 5 * DAY) == []
-    assert reasons(short, WISH, P30D, NOW, NOW + 6 * DAY) != []
-    assert reasons(short._replace(not_after=NOW - 1), WISH, P30D, NOW, NOW - 1) != [], "what expired is never good"
+    assert reasons(short, WISH, P30D, NOW, authority_end=NOW + 5 * DAY) == []
+    assert reasons(short, WISH, P30D, NOW, authority_end=NOW + 6 * DAY) != []
+    assert reasons(short._replace(not_after=NOW - 1), WISH, P30D, NOW, authority_end=NOW - 1) != [], "what expired is never good"
 
 
-@given(some.floats(0.01, 0.9), some.floats(700, 400 * DAY), some.floats(0, 1))
-def test_after_a_renewal_nothing_is_left_to_do(share: float, whole: float, place: float) -> None:
-    """Whatever the share and the lifetime: a certificate that was just made is good, also where its authority cut it short."""
-    end = NOW + whole * (0.1 + place)
-    fresh = GOOD._replace(not_before=NOW - 300, not_after=min(NOW + whole, end))
-    limit = Threshold(share=share)
-    again = reasons(fresh, WISH._replace(lifetime=whole), limit, NOW + 1, min(NOW + 1 + whole, end))
-    assert again == [] or fresh.not_after - NOW - 1 <= share * fresh.lifetime and end > fresh.not_after
+@given(some.integers(1, 999), some.floats(600, 400 * DAY), some.floats(0, 3))
+def test_after_a_renewal_nothing_is_left_to_do(share: int, whole: float, place: float) -> None:
+    """Whatever the share and the lifetime, also where an authority cut it short: what was just made is good, or was refused before."""
+    text = f"{share / 10}%"
+    try:
+        limit = threshold(text, whole)
+    except CachingError as error:
+        assert "every run would renew" in error.message and share / 1000 * (whole + SKEW) >= whole
+        return
+    end = NOW + whole * place
+    fresh = GOOD._replace(not_before=NOW - SKEW, not_after=min(NOW + whole, end))
+    if fresh.not_after > NOW + 1:
+        again = reasons(fresh, WISH._replace(lifetime=whole), limit, NOW, authority_end=end)
+        assert again == [], "cut short or not"

@@ -10,6 +10,7 @@ certificate is nowhere is an error, not an occasion for a second authority.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import typing as t
@@ -150,9 +151,10 @@ class Authority:
             disk.remove(beside)
         disk.sync(os.path.dirname(self.key_path))
 
-    def end(self, want: Wish) -> float:
-        """Until when a certificate that it signs now would be valid."""
-        return min([self._now + want.lifetime, *(model.facts(one).not_after for one in self.found)])
+    @property
+    def end(self) -> float:
+        """The end of the first of its certificates; no leaf lasts longer."""
+        return min((model.facts(one).not_after for one in self.found), default=math.inf)
 
     def issue(self, want: Wish, public_key: t.Any) -> x509.Certificate:
         if self._key is None:

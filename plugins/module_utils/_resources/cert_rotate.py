@@ -9,13 +9,14 @@ second looks again, and finds nothing left to do.
 
 from __future__ import annotations
 
+import math
 import time
 import typing as t
 
 from .. import _cert_checks, _cert_make, _cert_policy
 from .. import _cert_model as model
 from .._cert_names import parse_all, uncovered
-from .._cert_policy import Wish
+from .._cert_policy import Wish, fitting
 from .._errors import CachingError
 from . import cert_held as held_
 from .cert_authority import Authority
@@ -75,8 +76,8 @@ class Job:
         usages = frozenset(self.params["usages"])
         if not usages:
             raise CachingError("usages: server, client, or both")
-        return Wish(self.params["common_name"] or self.name, tuple(names), self.params["key_type"], usages,
-                    _cert_policy.lifetime(self.params["validity"], "validity"), self.params["organization"] or "")
+        return Wish(fitting("common_name", self.params["common_name"] or self.name), tuple(names), self.params["key_type"], usages,
+                    _cert_policy.lifetime(self.params["validity"], "validity"), fitting("organization", self.params["organization"] or ""))
 
     def _place(self) -> Place:
         if self.params["destination"] == "files":
@@ -123,12 +124,11 @@ class Job:
     def _issued(self) -> Decision:
         """A certificate that this run would make itself."""
         have, facts, trouble = self.have, self.have.facts, self.have.trouble
-        end, issuer, chain, roots = self.now + self.wish.lifetime, "", list[t.Any](), list[t.Any]()
-        missing = ""
+        missing, issuer, chain, roots, end = "", "", list[t.Any](), list[t.Any](), math.inf
         if self.authority:
             missing = self.authority.look()
             own = self.authority.facts
-            end, issuer, chain, roots = self.authority.end(self.wish), own.subject if own else "a new authority", self.authority.chain, self.authority.roots
+            issuer, chain, roots, end = own.subject if own else "a new authority", self.authority.chain, self.authority.roots, self.authority.end
             if facts and have.whole and (own is None or not model.signed_by(have.whole.chain[0], self.authority.found[0])):
                 trouble = trouble or f"its issuer is {facts.issuer}, declared is {issuer}"
             if own and own.not_after - self.now < 2 * self.wish.lifetime:
@@ -138,7 +138,7 @@ class Job:
                                    "or behind it in the file")
         elif facts and have.whole and not model.self_signed(have.whole.chain[0]):
             trouble = trouble or f"its issuer is {facts.issuer}, declared is itself"
-        reasons = _cert_policy.reasons(facts, self.wish, self.limit, self.now, end, trouble, self.params["force"])
+        reasons = _cert_policy.reasons(facts, self.wish, self.limit, self.now, trouble, self.params["force"], end)
         if self.provider == "selfsigned":
             self.warn("provider selfsigned is for trials: nobody but those who are given ca.crt can trust it")
         if reasons or have.whole is None:
@@ -201,7 +201,7 @@ class Job:
         have, trouble = self.have, self.have.trouble
         if above and have.whole and not any(model.signed_by(have.whole.chain[0], one) for one in above):
             trouble = trouble or f"its issuer is {have.whole.facts.issuer}, which is not in chain_content"
-        reasons = _cert_policy.reasons(have.facts, self.wish, self.limit, self.now, self.now + self.wish.lifetime, trouble, self.params["force"])
+        reasons = _cert_policy.reasons(have.facts, self.wish, self.limit, self.now, trouble, self.params["force"])
         if not reasons:
             return Decision("nothing", [], {})
         if csr := self._waiting():

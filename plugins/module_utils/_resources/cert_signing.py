@@ -11,7 +11,7 @@ import typing as t
 from .. import _cert_checks, _cert_policy
 from .. import _cert_model as model
 from .._cert_names import parse_all, uncovered
-from .._cert_policy import Wish
+from .._cert_policy import Wish, fitting
 from .._errors import CachingError
 from .cert_authority import Authority
 
@@ -28,8 +28,8 @@ class Signing:
         self.authority = Authority(params, self.now)
         self._warn = warn
         names = parse_all(params["subject_alt_names"], "subject_alt_names")
-        self.wish = Wish(params["common_name"] or params["name"], tuple(names), params["key_type"], frozenset(params["usages"]),
-                         _cert_policy.lifetime(params["validity"], "validity"), params["organization"] or "")
+        self.wish = Wish(fitting("common_name", params["common_name"] or params["name"]), tuple(names), params["key_type"], frozenset(params["usages"]),
+                         _cert_policy.lifetime(params["validity"], "validity"), fitting("organization", params["organization"] or ""))
         self.request = None
         if params["state"] == "signed":
             self.request = model.signing_request(params["csr_content"], "csr_content")
@@ -67,7 +67,7 @@ class Signing:
     def act(self) -> Results:
         made = self.authority.make() if not self.authority.found else False
         if self.request is None:
-            return {"changed": made, "authority": self.authority.result(made)}
+            return {"changed": made, "authority": self.authority.result(made), **self._contents([])}
         leaf = self.authority.issue(self.wish, self.request.public_key())
         roots = self.authority.roots or self.authority.found[-1:]
         problems = _cert_checks.verdict(leaf, None, self.authority.chain, roots, self.wish.names, self.wish.usages, self.now).problems
