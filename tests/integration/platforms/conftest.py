@@ -23,7 +23,8 @@ if t.TYPE_CHECKING:
 
 # What is not asked for is not even read: its libraries take a second to load.
 NEEDS = {
-    **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights"), ("kubernetes",)),
+    **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "kubernetes_certificates"),
+                    ("kubernetes",)),
     **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), **dict.fromkeys(("matrix", "molecule"), tuple(HOMES)),
 }
 collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not any(map(asked_for, platforms))]
