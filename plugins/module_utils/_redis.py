@@ -195,7 +195,7 @@ class Redis:
             return CachingError(f"Redis at {where}: the user may not do this: {text}")
         if "cluster mode is not enabled" in lower or "cluster support disabled" in lower:
             return CachingError(f"Redis at {where} is no cluster (cluster-enabled is off)")
-        hint = _redis_tls.meaning(text, self._tls is not None, self._certificate)
+        hint = _redis_tls.meaning(one_line(error, 1000), self._tls is not None, self._certificate)
         return CachingError(f"Redis at {where} can't be read: {text}{f' ({hint})' if hint else ''}")
 
 

@@ -25,6 +25,9 @@ DAYS = 90
 def put(folder: Path, certificate: str, key: str, trust: str) -> None:
     """A new version, in force from one moment to the next."""
     number = max((int(one.name) for one in folder.glob("[0-9]*")), default=0) + 1
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for part in (folder, folder / str(number)):     # each by itself: parents get a mode of their own
+        part.mkdir(exist_ok=True, mode=0o700)
     for name, text in ((CERTIFICATE, certificate), (KEY, key), (TRUST, trust)):
         paths.write(folder / str(number) / name, text)
     new = folder / ".next"

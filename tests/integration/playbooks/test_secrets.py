@@ -181,7 +181,7 @@ MODULES: dict[str, dict[str, t.Any]] = {
 }
 REDIS = ("redis_cluster_info", "redis_config")
 # Those that go on without what they can't read, and tell it as unknown.
-TOLERANT = {"cache_health_info": ("refused",), "cache_kpi_info": ("refused",), "redis_cluster_info": ("crash",)}
+TOLERANT = {"cache_health_info": ("refused",), "cache_kpi_info": ("refused",), "redis_cluster_info": ("crash",), "redis_config": ("crash",)}
 
 
 @pytest.mark.hazard("H01")
