@@ -6,8 +6,10 @@ SHELL := /bin/sh
 PLATFORM ?= local
 TESTS ?=
 WORKERS ?= 0
+TLS ?=
 CACHE_ROOT := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)
 export EXALT_CACHING_CACHE ?= $(CACHE_ROOT)/exalt-caching
+export EXALT_CACHING_TLS ?= $(TLS)
 
 # Everything that a tool would keep in the home directory goes to the cache folder.
 export ANSIBLE_HOME := $(EXALT_CACHING_CACHE)/ansible
@@ -29,6 +31,7 @@ known-platform:
 	@[ "$(PLATFORM)" != service ] && [ -e "tests/fleet/$(PLATFORM)/__main__.py" ] || \
 		{ echo "fleet: there is no trial fleet '$(PLATFORM)'; there are:" \
 		$(patsubst tests/fleet/%/__main__.py,%,$(filter-out %/service/__main__.py,$(wildcard tests/fleet/*/__main__.py))) >&2; exit 2; }
+	@[ -z "$(TLS)" ] || [ "$(PLATFORM)" = local ] || { echo "fleet: TLS=1 is there for PLATFORM=local, not $(PLATFORM)" >&2; exit 2; }
 
 folders: setup
 	@mkdir -p "$(EXALT_CACHING_CACHE)/home" "$(EXALT_CACHING_CACHE)/tmp"
@@ -45,7 +48,7 @@ bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds
 faults: folders ## the fault suite with counts and seeds; TRIALS= scales it
 	@$(ISOLATED) $(PY) -m tests.faults
 
-fleet-up: setup known-platform ## start a trial fleet (PLATFORM=local)
+fleet-up: setup known-platform ## start a trial fleet (PLATFORM=local; TLS=1: with TLS on Redis)
 	@$(PY) -m tests.fleet.$(PLATFORM) up
 
 fleet-down: setup known-platform ## stop it and remove its state

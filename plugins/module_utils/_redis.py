@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import socket
 import ssl
@@ -14,7 +13,7 @@ import traceback
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from . import _topology
+from . import _redis_tls, _topology
 from ._duration import parse
 from ._errors import CachingError, one_line
 from ._wait import Deadline
@@ -55,14 +54,10 @@ class Redis:
             "username": params.get("redis_username"), "password": params.get("redis_password"),
             "socket_timeout": timeout, "socket_connect_timeout": timeout,
         }
-        if params.get("redis_tls"):
-            for option in ("redis_ca_path", "redis_client_cert", "redis_client_key"):
-                if params.get(option) and not os.path.exists(params[option]):
-                    raise CachingError(f"{option}: there is no file {params[option]} on the host where this module runs")
-            self._options.update({
-                "ssl": True, "ssl_ca_certs": params.get("redis_ca_path"),
-                "ssl_certfile": params.get("redis_client_cert"), "ssl_keyfile": params.get("redis_client_key"),
-            })
+        self._tls = _redis_tls.context(params)
+        self._certificate = bool(params.get("redis_client_cert"))
+        self._pool = _pool_by(self._tls) if self._tls else None
+        self._looking = _redis_tls.looking(params) if self._tls else None
         self._cluster: RedisCluster | None = None
 
     @property
@@ -70,9 +65,11 @@ class Redis:
         if self._cluster is None:
             if not self.seeds:
                 raise CachingError("redis_nodes: give at least one node as host:port")
+            # The library makes the pools of a cluster's nodes itself; it takes a class for them only together with a URL.
+            secure = {"url": "redis://" + _joined(*self.seeds[0]), "connection_pool_class": self._pool} if self._pool else {}
             try:
                 self._cluster = RedisCluster(
-                    startup_nodes=[ClusterNode(host, port) for host, port in self.seeds],
+                    startup_nodes=[ClusterNode(host, port) for host, port in self.seeds], **secure,
                     address_remap=lambda address: self._moved.get(address, address), require_full_coverage=False, **self._options,
                 )
             except _CONNECT_ERRORS as error:
@@ -94,7 +91,12 @@ class Redis:
     def client(self, host: str, port: int) -> redis.Redis:
         """A client of one node by the address that it announces. It tries once: an answer that is missing is an answer, too."""
         host, port = self._moved.get((host, port), (host, port))
-        client = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **_plain(), **self._options)
+        options = {"host": host, "port": port, "retry": Retry(NoBackoff(), 0), **_plain(), **self._options}
+        if self._pool:
+            client = redis.Redis(connection_pool=self._pool(**options))
+            client.auto_close_connection_pool = True
+        else:
+            client = redis.Redis(**options)
         for command in ("INFO", "CLUSTER NODES", "CLUSTER INFO"):
             client.set_response_callback(command, _text)
         return client
@@ -107,11 +109,8 @@ class Redis:
         wire = socket.create_connection((host, port), options["socket_connect_timeout"])
         try:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if options.get("ssl"):
-                context = ssl.create_default_context(cafile=options["ssl_ca_certs"])
-                if options["ssl_certfile"]:
-                    context.load_cert_chain(options["ssl_certfile"], options["ssl_keyfile"])
-                wire = context.wrap_socket(wire, server_hostname=host)
+            if self._tls:
+                wire = _redis_tls.secured(wire, host, self._tls)
             wire.settimeout(2 * options["socket_timeout"])  # many commands are answered at once
             if options["password"] is not None:
                 words = [word.encode() for word in ("AUTH", options["username"], options["password"]) if word is not None]
@@ -125,6 +124,16 @@ class Redis:
             wire.close()
             raise
         return wire
+
+    def served(self, host: str, port: int) -> str:
+        """SHA-256 of the certificate that a new handshake with one node shows, by the address that it announces."""
+        if self._looking is None:
+            raise CachingError("redis_tls: certificates are only served by TLS")
+        place = self._moved.get((host, port), (host, port))
+        try:
+            return _redis_tls.served(*place, self._options["socket_connect_timeout"], self._looking)
+        except OSError as error:
+            raise self._refusal(error, f"{host}:{port}") from None
 
     def refusal_at(self, address: str, error: Exception) -> CachingError:
         """What an error of the client of one node means, in one line."""
@@ -178,7 +187,7 @@ class Redis:
 
     def _refusal(self, error: Exception, address: str = "") -> CachingError:
         where = address or ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
-        text = _CONNECTING.sub("", one_line(error, 200))
+        text = _redis_tls.reason(_CONNECTING.sub("", one_line(error, 200)))
         lower = text.lower()
         if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower or "already authenticated" in lower:
             return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")
@@ -186,12 +195,8 @@ class Redis:
             return CachingError(f"Redis at {where}: the user may not do this: {text}")
         if "cluster mode is not enabled" in lower or "cluster support disabled" in lower:
             return CachingError(f"Redis at {where} is no cluster (cluster-enabled is off)")
-        cut = "reset by peer" in lower or "closed by server" in lower or "eof occurred" in lower or "broken pipe" in lower
-        bare = self._options.get("ssl") and not self._options["ssl_certfile"]
-        wants = bare and (cut or "certificate required" in lower)   # how a server refuses who has none, since TLS 1.3
-        hint = " (it may want a client certificate: redis_client_cert and redis_client_key)" if wants else ""
-        hint = " (it may speak TLS: redis_tls)" if cut and not self._options.get("ssl") else hint
-        return CachingError(f"Redis at {where} can't be read: {text}{hint}")
+        hint = _redis_tls.meaning(one_line(error, 1000), self._tls is not None, self._certificate)
+        return CachingError(f"Redis at {where} can't be read: {text}{f' ({hint})' if hint else ''}")
 
 
 class _Errors:
@@ -219,6 +224,24 @@ def _plain() -> dict[str, t.Any]:
 
         options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     return options
+
+
+def _pool_by(context: ssl.SSLContext) -> t.Any:
+    """A class of pools whose connections are made by TLS with this context, as their library has no option for one."""
+    class Secure(redis.Connection):
+        def _connect(self) -> ssl.SSLSocket:
+            wire: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+            return _redis_tls.secured(wire, self.host, context)
+
+    class Pool(redis.ConnectionPool):
+        def __init__(self, **options: t.Any) -> None:
+            super().__init__(connection_class=Secure, **options)
+
+    return Pool
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _text(answer: bytes | str, **_options: t.Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import urllib3
 
-from tests.fleet.local.layout import State
+from tests.fleet.local.layout import INSTANCES, State
 from tests.harness import coverage, process
 from tests.harness.proxy import digest
 
@@ -27,8 +27,8 @@ class ProxyClient:
         for upstream in upstreams:
             arguments += ["--listen", "127.0.0.1:0", "--upstream", upstream]
         if fleet:
-            arguments += ["--ca", str(fleet.ca), "--tls-cert", str(fleet.tls / "server.pem"),
-                          "--tls-key", str(fleet.tls / "server.key")]
+            folder = fleet.certificate(INSTANCES[0].name)
+            arguments += ["--ca", str(fleet.ca), "--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")]
         self._process = process.start("tests.harness.proxy", arguments, stdout=subprocess.PIPE)
         assert self._process.stdout
         addresses = json.loads(self._process.stdout.readline())

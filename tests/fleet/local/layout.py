@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.fleet import paths
 
 # The first three numbers of every address; another one makes room for a second fleet, whose state has the name of it.
 FIRST_NETWORK = "127.0.0"
 NETWORK = os.environ.get("EXALT_CACHING_NETWORK") or FIRST_NETWORK
+TLS = os.environ.get("EXALT_CACHING_TLS", "").lower() in ("1", "true", "yes")   # a fleet that is started now has it on Redis
 REDIS_PORT = 6379
 BUS_PORT = 16379
 SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT = 8403, 8404, 8443
 CLUSTER_SLOTS = 16384
 DATABASE_PRODUCTS = 20_000
+OPERATOR = "operator"    # whose certificate the modules show to Redis
 SECRETS = (
     "api_token", "admin_token", "monitor_token",
     "redis_password", "redis_service_password", "redis_observer_password",
@@ -98,12 +101,32 @@ class State:
         return self.folder / "secrets"
 
     @property
-    def tls(self) -> Path:
-        return self.folder / "tls"
+    def ca(self) -> Path:
+        """What clients of the service trust."""
+        return self.folder / "ca.pem"
 
     @property
-    def ca(self) -> Path:
-        return self.folder / "ca.pem"
+    def authority(self) -> Path:
+        """Folder of the authority of all certificates: `ca.crt` and `ca.key`."""
+        return self.folder / "authority"
+
+    def certificate(self, name: str) -> Path:
+        """Folder with certificate, key and trust of a member, as tests/fleet/certificates.py makes it."""
+        return self.folder / "tls" / name
+
+    @property
+    def redis_tls(self) -> bool:
+        """Whether this fleet's Redis is reached by TLS only, with a client certificate."""
+        return self.certificate(OPERATOR).exists()
+
+    @property
+    def redis_options(self) -> dict[str, Any]:
+        """Options of redis-py with which an operator reaches Redis, beside the password."""
+        if not self.redis_tls:
+            return {}
+        folder = self.certificate(OPERATOR)
+        return {"ssl": True, "ssl_ca_certs": str(folder / "ca.crt"), "ssl_certfile": str(folder / "tls.crt"),
+                "ssl_keyfile": str(folder / "tls.key")}
 
     @property
     def logs(self) -> Path:
@@ -151,6 +174,10 @@ class State:
     def work(self, name: str) -> Path:
         """Working directory of one program."""
         return self.folder / name
+
+    def node_config(self, name: str) -> Path:
+        """The configuration file of one Redis node, which CONFIG REWRITE may change."""
+        return self.work(name) / "redis.conf"
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text().strip()

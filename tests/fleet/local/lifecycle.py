@@ -23,7 +23,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from tests.fleet import paths
 from tests.fleet.local import facts, processes
 from tests.fleet.local.layout import (
-    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SERVICE_PORT, STORE, TLS_PORT, Instance, State, state,
+    BUS_PORT, INSTANCES, MANAGEMENT_PORT, NODES, REDIS_PORT, SERVICE_PORT, STORE, TLS, TLS_PORT, Instance, State, state,
 )
 from tests.fleet.local.processes import FleetError
 
@@ -118,7 +118,7 @@ def start(fleet: State) -> None:
         raise FleetError(f"supervisord: {(ran.stderr or ran.stdout).strip() or ran.returncode}")
     with ThreadPoolExecutor() as pool:
         ready = pool.submit(store.start, fleet, lambda name: control(fleet).supervisor.startProcess(name, False))
-        cluster.form(fleet.secret("redis_password"))
+        cluster.form(fleet.secret("redis_password"), options=fleet.redis_options)
         for instance in INSTANCES:
             control(fleet).supervisor.startProcess(instance.name, False)
         wait_for_services(fleet)
@@ -132,6 +132,9 @@ def up() -> bool:
     fleet = state()
     with locked():
         if supervisor_pid(fleet) and fleet.facts.exists():
+            if fleet.redis_tls != TLS:
+                has, wanted = ("with", "without") if fleet.redis_tls else ("without", "with")
+                raise FleetError(f"a fleet {has} TLS on Redis is running, and one {wanted} it is wanted: make fleet-down first")
             return False
         remains = processes.of_fleet(fleet.folder)
         if fleet.folder.exists() or remains:
@@ -159,7 +162,7 @@ def wait_until_whole(fleet: State, patience: float = 30.0) -> None:
     """Wait until every node sees the whole cluster and every instance is healthy again, whatever was done to them."""
     from tests.fleet.local import cluster
 
-    cluster.wait_until_whole(fleet.secret("redis_password"), patience)
+    cluster.wait_until_whole(fleet.secret("redis_password"), patience, fleet.redis_options)
     wait_for_services(fleet, patience)
 
 

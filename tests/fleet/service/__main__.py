@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
-from . import schedules
+from . import certificates, schedules
 from . import settings as options
 from .database import DatabaseAway
 from .errors import ApiError, Unavailable
@@ -37,8 +38,17 @@ class Server(uvicorn.Server):
         yield
 
 
+def _served(settings: Settings, service: Service) -> ssl.SSLContext:
+    try:
+        context, service.certificates["server.ssl"] = certificates.serving(settings.tls_cert, settings.tls_key)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--tls-cert, --tls-key: {error}") from error
+    return context
+
+
 def _servers(settings: Settings, service: Service) -> list[tuple[Server, socket.socket]]:
     routes = table(settings)
+    served = _served(settings, service) if settings.tls_port else None
     one_port = not settings.management_port
     data = application(service, [route for route in routes if one_port or route.port != "management"])
     management = application(service, [route for route in routes if route.port != "data"])
@@ -53,8 +63,7 @@ def _servers(settings: Settings, service: Service) -> list[tuple[Server, socket.
             server_header=False,
             timeout_keep_alive=60,
             timeout_graceful_shutdown=5,
-            ssl_certfile=settings.tls_cert if tls else None,
-            ssl_keyfile=settings.tls_key if tls else None,
+            ssl_context_factory=(lambda _config, _default: served) if tls and served else None,
         )
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -104,6 +113,8 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
     ticking = [asyncio.create_task(schedules.follow_forever(service)),
                asyncio.create_task(schedules.fire_forever(service))]
+    if settings.tls_watch > 0 and service.certificates:
+        ticking.append(asyncio.create_task(certificates.follow(list(service.certificates.values()), settings.tls_watch)))
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
     for task in ticking:
         task.cancel()

@@ -35,6 +35,7 @@ def _fixed(service: Service) -> dict[tuple[str, str], dict[str, Any]]:
         "username": settings.redis_username or None,
         "password": _secret(service, settings.redis_password or None),
     }
+    encrypted = {"enabled": bool(settings.redis_ca), "clientCertificate": bool(settings.redis_cert)}
     tokens = {f"{role}Token": _secret(service, token) for token, role in settings.tokens.items()}
     server = {
         "address": settings.host,
@@ -46,7 +47,7 @@ def _fixed(service: Service) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         ("cache", "CacheProperties"): {"namespace": settings.namespace, "dialects": sorted(settings.dialects)},
         ("server", "ServerProperties"): server,
-        ("spring.data.redis", "RedisProperties"): {"cluster": redis},
+        ("spring.data.redis", "RedisProperties"): {"cluster": redis, "ssl": encrypted},
         ("cache.security", "SecurityProperties"): tokens,
         ("cache.config", "ConfigurationFile"): {
             "location": settings.config or None,
@@ -94,5 +95,7 @@ async def configuration_properties(service: Service, _request: Request) -> Respo
 
 
 async def refresh(service: Service, _request: Request) -> Response:
-    """The names of the properties that changed, in this process."""
-    return JSONResponse(service.control.reload())
+    """The names of the properties that changed, in this process; certificates are looked at, too."""
+    changed = service.control.reload()
+    changed += [f"{name}.certificate" for name, one in service.certificates.items() if one.look()]
+    return JSONResponse(changed)

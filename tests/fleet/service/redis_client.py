@@ -6,22 +6,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from .certificates import Reloaded, trusting
 from .errors import Unavailable
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 LIMIT = 2.0  # seconds for one call, retries included
 SCAN_BATCH = 1000
 
 T = TypeVar("T")
 Command = tuple[Any, ...]
+
+
+class Encrypted(Connection):
+    """A connection by TLS, with the newest certificates. The client's own class keeps those that it was made with."""
+
+    trust: Reloaded
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "ssl": self.trust.context}
 
 
 class Redis:
@@ -39,6 +51,17 @@ class Redis:
             max_connections=256,
             retry=Retry(ConstantBackoff(0.1), 3),
         )
+        self.trust: Reloaded | None = None
+        if settings.redis_ca:
+            try:
+                self.trust = trusting(settings.redis_ca, settings.redis_cert, settings.redis_key)
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"--redis-ca, --redis-cert, --redis-key: {error}") from error
+            kind = type("Encrypted", (Encrypted,), {"trust": self.trust})
+            # For every node that is found later, and for those to begin with; it takes no class of connections as an option.
+            self.cluster.nodes_manager.connection_kwargs["connection_class"] = kind
+            for node in self.cluster.nodes_manager.startup_nodes.values():
+                node.connection_class = kind
 
     async def bounded(self, call: Awaitable[T], limit: float = LIMIT) -> T:
         try:
@@ -113,6 +136,12 @@ class Redis:
         nodes = await self.primaries()
         answers = await asyncio.gather(*(self.ask(node, "INFO", "memory") for node in nodes))
         return sum(info["used_memory"] for info in answers), sum(info["maxmemory"] for info in answers)
+
+    def encrypted(self) -> bool:
+        """Whether every connection that is open to Redis is one by TLS; without one, whether the next would be."""
+        opened = [connection for node in self.cluster.get_nodes() for connection in node._connections if connection.is_connected]
+        seen = [isinstance(connection._writer.get_extra_info("ssl_object"), ssl.SSLObject) for connection in opened if connection._writer]
+        return all(seen) if seen else self.trust is not None
 
     def connections(self) -> tuple[int, int]:
         """Connections in use, and open ones."""

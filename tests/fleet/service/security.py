@@ -91,9 +91,9 @@ async def tls_status(service: Service, _request: Request) -> Response:
 
 
 async def encryption_status(service: Service, _request: Request) -> Response:
-    """What regions ask for, and what they get: this service encrypts no entries and speaks plainly with Redis."""
+    """What regions ask for, and what they get: this service encrypts no entries, in Redis or on its own disk."""
     requested = [str(region["name"]) for region in await service.storage.known() if region["enableEncryption"]]
     return JSONResponse({
         "atRest": {"enabled": False, "algorithm": None, "requestedFor": requested, "effectiveFor": []},
-        "inTransit": {"service": bool(service.settings.tls_port), "redis": False},
+        "inTransit": {"service": bool(service.settings.tls_port), "redis": service.redis.encrypted()},
     })

@@ -53,9 +53,13 @@ class Settings:
     tls_port: int
     tls_cert: str
     tls_key: str
+    tls_watch: float
     redis: tuple[tuple[str, int], ...]
     redis_username: str
     redis_password: str
+    redis_ca: str  # not empty: Redis is reached by TLS
+    redis_cert: str
+    redis_key: str
     namespace: str
     database: str
     config: str
@@ -93,7 +97,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--tls-port", type=int, default=0, help="0: no TLS")
     result.add_argument("--tls-cert", default="")
     result.add_argument("--tls-key", default="")
+    result.add_argument("--tls-watch", type=float, default=1.0,
+                        help="seconds between two looks at the files of certificates; 0: only /actuator/refresh looks")
     result.add_argument("--redis", default="127.0.0.1:6379", help="host:port of some cluster nodes, comma-separated")
+    result.add_argument("--redis-ca", default="", help="Redis is reached by TLS, and verified by these authorities (PEM)")
+    result.add_argument("--redis-cert", default="", help="certificate that is shown to Redis (PEM)")
+    result.add_argument("--redis-key", default="", help="its key")
     result.add_argument("--dialect", default="standard", help="comma-separated; see --list-dialects")
     result.add_argument("--namespace", default="", help="prefix of every Redis key")
     result.add_argument("--database", default="", help="path of the SQLite file; empty: a private temporary one")
@@ -120,6 +129,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Setti
         tokens[token] = role
     if options.tls_port and not (options.tls_cert and options.tls_key):
         raise SettingsError("--tls-port needs --tls-cert and --tls-key")
+    if bool(options.redis_cert) != bool(options.redis_key) or options.redis_cert and not options.redis_ca:
+        raise SettingsError("--redis-cert needs --redis-key and --redis-ca")
     return Settings(
         host=options.host,
         port=options.port,
@@ -127,9 +138,13 @@ def load(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Setti
         tls_port=options.tls_port,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
+        tls_watch=options.tls_watch,
         redis=_nodes(options.redis),
         redis_username=environ.get("REDIS_USERNAME", ""),
         redis_password=environ.get("REDIS_PASSWORD", ""),
+        redis_ca=options.redis_ca,
+        redis_cert=options.redis_cert,
+        redis_key=options.redis_key,
         namespace=options.namespace,
         database=options.database,
         config=options.config,

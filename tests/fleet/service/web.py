@@ -23,6 +23,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .audit import Audit
+from .certificates import Reloaded
 from .control import Control
 from .database import Database
 from .errors import ApiError, error_response
@@ -54,6 +55,7 @@ class Service:
     local: LocalCache | None = None
     draining: bool = False
     pending: set[asyncio.Task[None]] = field(default_factory=set)
+    certificates: dict[str, Reloaded] = field(default_factory=dict)  # by the property that they belong to
 
     @classmethod
     def create(cls, settings: Settings, stop: Callable[[], None] = lambda: None) -> Service:
@@ -61,7 +63,8 @@ class Service:
         storage = Storage(redis, settings.namespace, settings.dialects)
         control = Control(storage, settings.dialects, settings.config)
         jobs = Jobs(storage, database, meters)
-        return cls(settings, redis, storage, database, control, jobs, meters, stop)
+        certificates = {"spring.data.redis.ssl": redis.trust} if redis.trust else {}
+        return cls(settings, redis, storage, database, control, jobs, meters, stop, certificates=certificates)
 
     def dialect(self, name: str) -> bool:
         return name in self.settings.dialects

@@ -177,9 +177,11 @@ MODULES: dict[str, dict[str, t.Any]] = {
     "cache_kpi_info": {"single_instance": True, "window": 1},
     "cache_report": {"single_instance": True, "window": 1, "publish_url": "http://127.0.0.1:9/reports"},
     "redis_cluster_info": {"subset": ["topology", "health", "configuration", "security"]},
+    "redis_config": {"settings": {"maxmemory-samples": 5}},
 }
+REDIS = ("redis_cluster_info", "redis_config")
 # Those that go on without what they can't read, and tell it as unknown.
-TOLERANT = {"cache_health_info": ("refused",), "cache_kpi_info": ("refused",), "redis_cluster_info": ("crash",)}
+TOLERANT = {"cache_health_info": ("refused",), "cache_kpi_info": ("refused",), "redis_cluster_info": ("crash",), "redis_config": ("crash",)}
 
 
 @pytest.mark.hazard("H01")
@@ -190,15 +192,17 @@ def test_no_module_shows_a_secret(guard: Guard, module: str, mode: str) -> None:
     secret = {"store_secret_key": known["store_secret"], **target.redis_args} if module == "cache_invalidate" else {}
     secret |= {"destination": f"{guard.outside}/reports", "publish_token": known["report_token"]} if module == "cache_report" else {}
     options = {**target.args, "retries": 0, **secret, **MODULES[module]}
-    if module == "redis_cluster_info":
+    if module in REDIS:
         options = {**target.fleet.redis_args, **MODULES[module], **({"redis_password": known["wrong_password"]} if mode == "refused" else {})}
     tokens = {f"{role}_token": known["wrong_token"] if mode == "refused" else known[role] for role in ROLES}
     env = {"TMPDIR": f"{guard.outside}/tmp", "HOME": f"{guard.outside}/home"}
     if mode == "environment":
         options = {name: value for name, value in options.items() if name not in tokens and name != "redis_password"}
         env |= {name.upper(): value for name, value in tokens.items()} | {"REDIS_PASSWORD": known["redis_password"]}
-    elif module != "redis_cluster_info":
+    elif module not in REDIS:
         options |= tokens
+    if module == "redis_config":
+        options["secrets"] = {"masterauth": known["redis_password"]}
     if mode == "crash":
         env["PYTHONPATH"] = f"{guard.given}/crash:{paths.ROOT}"
     with CommandLines() as lines:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from tests.faults import heals
 from tests.harness import datasets, sets
 from tests.harness.modules import ModuleResult, run_module
+from tests.harness.redis_tls import Secure
 from tests.harness.scratch import Scratch, ScratchError, up
 
 KEY = "a signing key of tests"
@@ -98,6 +99,14 @@ def _formed(tmp_path_factory) -> Iterator[dict[str, Scratch]]:
     finally:
         for cluster in made.values():
             cluster.down()
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory) -> Iterator[Secure]:
+    """Six nodes by TLS only, mutual, with a password; for what leaves them whole, with certificates that they began with or newer ones."""
+    with Secure(tmp_path_factory.mktemp("secure") / "c", "redis", 3, 1, KEPT, password="canary") as cluster:
+        heals.fill(cluster)
+        yield cluster
 
 
 @pytest.fixture
