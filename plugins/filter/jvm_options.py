@@ -37,6 +37,7 @@ _value:
 
 import shlex
 
+import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._jvm import checked, memory_of
@@ -47,7 +48,11 @@ def jvm_options(options, limit=None):
     if limit and known is None:
         raise AnsibleFilterError(f"caching_jvm_memory_limit: '{limit}' is no amount of memory such as 2Gi")
     try:
+        if isinstance(options, str) and options.lstrip().startswith("["):      # a list, as a survey or -e gives it
+            options = yaml.safe_load(options)
         return " ".join(shlex.quote(word) for word in checked(options, known))
+    except yaml.YAMLError:
+        raise AnsibleFilterError("caching_jvm begins as a list and is none: give one text, or a list as JSON") from None
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None
 
