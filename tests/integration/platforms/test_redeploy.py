@@ -126,7 +126,7 @@ def test_primaries_of_redis_start_anew_after_all_replicas(made: Deployed, tmp_pa
     given = dict(line.split("=", 1) for line in told[-1]["stdout"].splitlines() if "=" in line)
     assert given["REDIS_PASSWORD"] == made.password() and given["CACHING_SERVICE_URL"].startswith("http://"), sorted(given)
     assert {"CACHING_REDIS_NODES", "CACHING_CONFIG", "JAVA_OPTS", "CACHING_DRAIN"} <= set(given)
-    settings = {"caching_redis_settings": {**made.declared["caching_redis_settings"], "slowlog-max-len": 256}}
+    settings = {"caching_redis_settings": {**made.declared["caching_redis_settings"], "slowlog-max-len": 255}}
     made.declared.update(settings)
     done = made.play("deploy")
     assert done.rc == 0 and made.lacking() == [] and made.kept(keys) == 50, done.stdout
