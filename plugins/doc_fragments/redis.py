@@ -19,7 +19,7 @@ options:
     description: Password of the user. The environment variable E(REDIS_PASSWORD) where it is not given.
     type: str
   redis_tls:
-    description: Whether Redis is reached by TLS; certificates are verified.
+    description: Whether Redis is reached by TLS; certificates, and the addresses in them, are verified.
     type: bool
     default: false
   redis_ca_path:
@@ -29,7 +29,7 @@ options:
     description: Client certificate (PEM) for Redis, for mutual TLS.
     type: path
   redis_client_key:
-    description: Key of O(redis_client_cert).
+    description: Key of O(redis_client_cert) (PEM), without a passphrase.
     type: path
   redis_address_map:
     description: Addresses that the nodes announce (V(host:port)) and where they can be reached from here.

@@ -147,7 +147,8 @@ def test_what_redis_is_reached_with_is_told(start: Start, tmp_path: Path) -> Non
     Authority("tests").supply(tmp_path, "caching-service", "127.0.0.1")
     hidden = ["--dialect", "hidden-settings"]   # else the answer needs Redis
     _process, plain = start(*hidden)
-    _process, secure = start(*hidden, "--redis-ca", str(tmp_path / "ca.crt"), "--redis-cert", str(tmp_path / "tls.crt"), "--redis-key", str(tmp_path / "tls.key"))
+    files = [word for name in ("ca", "cert", "key") for word in (f"--redis-{name}", str(tmp_path / {"ca": "ca.crt", "cert": "tls.crt"}.get(name, "tls.key")))]
+    _process, secure = start(*hidden, *files)
 
     def told(api: Api) -> tuple[bool, bool]:
         beans = api.done("GET", "/actuator/configprops")["contexts"]["caching-service"]["beans"]

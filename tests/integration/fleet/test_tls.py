@@ -106,6 +106,7 @@ def test_certificates_of_every_member_are_replaced_while_it_runs(cache: Path, kn
 
 def test_a_fleet_of_the_other_kind_is_not_taken_for_this_one(cache: Path) -> None:
     assert command(cache, "up")[1].startswith("fleet: is running already")
-    assert command(cache, "up", EXALT_CACHING_TLS="") == (1, "fleet: a fleet with TLS on Redis is running, and one without it is wanted: make fleet-down first\n")
+    told = "fleet: a fleet with TLS on Redis is running, and one without it is wanted: make fleet-down first\n"
+    assert command(cache, "up", EXALT_CACHING_TLS="") == (1, told)
     code, text = command(cache, "status", EXALT_CACHING_TLS="")
     assert code == 0 and text.count("RUNNING") == 12

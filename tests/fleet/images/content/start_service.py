@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Starts the reference service in a container: options from the environment, and the fault of a broken image.
 
-CACHING_REDIS_NODES, CACHING_CONFIG, CACHING_DATABASE, CACHING_TLS (a folder with tls.crt and tls.key), CACHING_DIALECT,
-CACHING_NAMESPACE, CACHING_DRAIN; tokens and the user of Redis as the service itself reads them. Words in JAVA_OPTS are accepted
-and have no effect, but for what a JVM would refuse to start with.
+CACHING_REDIS_NODES, CACHING_CONFIG, CACHING_DATABASE, CACHING_TLS (a folder with tls.crt and tls.key), CACHING_REDIS_TLS (one with
+ca.crt, and tls.crt and tls.key where Redis wants a client certificate), CACHING_DIALECT, CACHING_NAMESPACE, CACHING_DRAIN;
+tokens and the user of Redis as the service itself reads them. Words in JAVA_OPTS are accepted and have no effect, but for what a JVM would refuse to start with.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ def options() -> list[str]:
     folder = Path(environment.get("CACHING_TLS") or "/nowhere")
     if (folder / "tls.crt").exists():
         words += ["--tls-port", "8443", "--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")]
+    redis = Path(environment.get("CACHING_REDIS_TLS") or "/nowhere")
+    if (redis / "ca.crt").exists():
+        words += ["--redis-ca", str(redis / "ca.crt")]
+        words += ["--redis-cert", str(redis / "tls.crt"), "--redis-key", str(redis / "tls.key")] if (redis / "tls.crt").exists() else []
     return words
 
 
