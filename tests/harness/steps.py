@@ -1,10 +1,9 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A module whose every step on the disk is counted, so that it can be killed, or told that the disk is full, before any of them.
+"""A module whose every step is counted, so that it can be killed, or told that the disk is full, before any of them.
 
-A parent has the libraries loaded and forks for each run; the child counts the calls of `os` that change something below one folder. It
-is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
+A step is a change on the disk below one folder, a request that writes over HTTP, and its answer. A parent has the libraries loaded and forks for each run; the child counts. It is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
 
     python -m tests.harness.steps       requests and answers are lines of JSON
 """
@@ -12,6 +11,7 @@ is a recorder, too: each file that a run makes is a record with the method `FILE
 from __future__ import annotations
 
 import errno
+import http.client
 import importlib
 import json
 import os
@@ -20,6 +20,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import traceback
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,13 +41,14 @@ class Ended(t.NamedTuple):
 class Steps:
     """The parent, as a context; `root` is the folder whose steps count."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *preloaded: str) -> None:
         self.root = root
+        self._preloaded = preloaded
         self._records: list[dict[str, t.Any]] = []
         self._label = ""
 
     def __enter__(self) -> Steps:
-        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps", *self._preloaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=process.environment(None))
         coverage.register(self)
         return self
@@ -89,27 +91,48 @@ def _watch(request: dict[str, t.Any], log: t.TextIO) -> None:
     """In the child: each counted step is written down, and perhaps not done."""
     root, number = request["root"], 0
 
+    def due(told: str) -> bool:
+        """Whether the disk is full at this step; where the run ends at it, this is the end."""
+        nonlocal number
+        number += 1
+        if number == request["kill"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if request["full"] and number >= request["full"] and told.split()[0] in ("open", "mkdir", "fsync", "symlink", "link"):
+            return True
+        log.write(f"{told}\n")
+        log.flush()
+        return False
+
     def counted(what: str) -> t.Callable[..., t.Any]:
         real = getattr(os, what)
 
         def step(*args: t.Any, **options: t.Any) -> t.Any:
-            nonlocal number
             place = args[0] if what != "symlink" else args[1]
             changes = what != "open" or len(args) > 1 and args[1] & os.O_CREAT
             if changes and (isinstance(place, int) or str(place).startswith(root)):
-                number += 1
-                if number == request["kill"]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if request["full"] and number >= request["full"] and what in ("open", "mkdir", "fsync", "symlink", "link"):
+                if due(f"{what} {place}"):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place if isinstance(place, str) else None)
-                log.write(f"{what} {place}\n")
-                log.flush()
             return real(*args, **options)
 
         return step
 
     for name in COUNTED:
         setattr(os, name, counted(name))
+    send, answered = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
+
+    def sending(connection: t.Any, method: str, url: str, *args: t.Any, **options: t.Any) -> None:
+        connection.writes = method if method != "GET" else ""
+        if connection.writes:
+            due(f"send {method} {url}")
+        send(connection, method, url, *args, **options)
+
+    def answer(connection: t.Any, *args: t.Any, **options: t.Any) -> t.Any:
+        found = answered(connection, *args, **options)
+        if connection.writes:
+            due(f"answered {connection.writes}")
+        return found
+
+    http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse = sending, answer  # type: ignore[method-assign]
     if request["limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], request["limit"]))
 
@@ -118,6 +141,7 @@ def _child(request: dict[str, t.Any], given: int, out: int, err: int, steps: int
     """Never returns."""
     for place, handle in enumerate((given, out, err)):
         os.dup2(handle, place)
+    del sys.argv[1:]    # or Ansible takes it for the arguments
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     code = 1
     try:
@@ -125,6 +149,8 @@ def _child(request: dict[str, t.Any], given: int, out: int, err: int, steps: int
         runpy.run_module(f"{modules.PACKAGE}.{request['module']}", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -154,7 +180,7 @@ def _text(handle: int) -> str:
 
 
 def main() -> None:
-    for name in PRELOADED:
+    for name in (*PRELOADED, *sys.argv[1:]):
         importlib.import_module(name)
     for line in sys.stdin:
         answer = _run(json.loads(line))

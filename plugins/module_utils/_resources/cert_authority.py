@@ -53,6 +53,10 @@ class Authority:
     def _making(self) -> str:
         return self.certificate_path + ".making"
 
+    @property
+    def _making_key(self) -> str:
+        return self.key_path + ".making"
+
     def look(self) -> str:
         """Read it; why it has to be made, or nothing."""
         with disk.told("ca_certificate_path"):
@@ -128,6 +132,7 @@ class Authority:
             with disk.told("ca_key_path", "; there is no authority yet", self.key_path):
                 if not os.path.lexists(self.key_path):
                     self._write()
+                disk.remove(self._making_key)      # of a run that was cut off just after its key had its place
                 self.found = model.certificates(disk.read(self._making) or b"", f"ca_certificate_path: {self._making}")
                 self._load()
                 os.rename(self._making, self.certificate_path)
@@ -136,7 +141,7 @@ class Authority:
 
     def _write(self) -> None:
         certificate, key = make.authority(self._organization, self._length, self._constraints, self._now)
-        beside = self.key_path + ".making"
+        beside = self._making_key
         for left in (beside, self._making):
             disk.remove(left)
         try:

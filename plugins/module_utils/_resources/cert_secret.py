@@ -27,6 +27,7 @@ try:
     import kubernetes
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
+    from yaml import YAMLError
 
     KUBERNETES_ERROR = None
 except ImportError:
@@ -202,7 +203,7 @@ def _connect(path: str | None, context: str | None) -> t.Any:
             kubernetes.config.load_incluster_config(client_configuration=settings)
         else:
             kubernetes.config.load_kube_config(path, context, client_configuration=settings, persist_config=False)
-    except (kubernetes.config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+    except (kubernetes.config.ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError) as error:
         raise CachingError(f"kubeconfig: {one_line(error, 160)}") from None
     settings.retries = False
     return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(settings))
