@@ -20,7 +20,7 @@ description:
     serves; where a handshake shows another, the node reads its files again, by a C(CONFIG SET) of certificate and key with the paths that
     they have. No connection is closed, and new ones get the new certificate.
   - It looks at no file on the hosts of the nodes. Redis refuses a certificate with the key of another and goes on with the old one,
-    but it takes one that has expired, so what is put into the files has to be checked before.
+    but it takes one that has expired, so what is put into the files has to be checked before (as M(exalt.caching.cert_rotate) does).
   - The live part of operation S096 of the operations guide (memory); hazards H55 (certificates of Redis) and H58 (secrets among settings).
 version_added: 1.0.0
 author:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module whose every step is counted, so that it can be killed, or told that the disk is full, before any of them.
 
-A step is a change on the disk below one folder, a request that writes over HTTP, and its answer. A parent has the libraries loaded and forks for each run; the child counts. It is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
+A step is a change on the disk below one folder, a request that writes over HTTP, and its answer. A parent has the libraries loaded and forks
+for each run; the child counts. It is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
 
     python -m tests.harness.steps       requests and answers are lines of JSON
 """
@@ -28,7 +29,13 @@ from pathlib import Path
 from tests.harness import coverage, modules, process
 
 COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "chown", "fsync")
-PRELOADED = ("ansible.module_utils.basic", "cryptography.x509", "cryptography.hazmat.primitives.serialization.pkcs12", "concurrent.futures.thread", "email.utils")
+PRELOADED = (
+    "ansible.module_utils.basic",
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.serialization.pkcs12",
+    "concurrent.futures.thread",
+    "email.utils",
+)
 
 
 class Ended(t.NamedTuple):
@@ -48,8 +55,13 @@ class Steps:
         self._label = ""
 
     def __enter__(self) -> Steps:
-        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps", *self._preloaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=process.environment(None))
+        self._parent = subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.steps", *self._preloaded],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=process.environment(None),
+        )
         coverage.register(self)
         return self
 
@@ -141,7 +153,7 @@ def _child(request: dict[str, t.Any], given: int, out: int, err: int, steps: int
     """Never returns."""
     for place, handle in enumerate((given, out, err)):
         os.dup2(handle, place)
-    del sys.argv[1:]    # or Ansible takes it for the arguments
+    del sys.argv[1:]  # or Ansible takes it for the arguments
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     code = 1
     try:
@@ -161,7 +173,7 @@ def _run(request: dict[str, t.Any]) -> dict[str, t.Any]:
     given = os.memfd_create("in")
     os.write(given, json.dumps({"ANSIBLE_MODULE_ARGS": request["args"]}).encode())
     os.lseek(given, 0, os.SEEK_SET)
-    pipes = [os.pipe() for _name in ("out", "err", "steps")]    # no files: those may be limited
+    pipes = [os.pipe() for _name in ("out", "err", "steps")]  # no files: those may be limited
     if not (child := os.fork()):
         _child(request, given, *(write for _read, write in pipes))
     os.close(given)

@@ -62,7 +62,9 @@ def openssl(*words: str | Path) -> tuple[int, str]:
     if not program:
         folder = built.unpacked(paths.cache() / "openssl", ("openssl",), {})
         program, environment["LD_LIBRARY_PATH"] = str(folder / "usr/bin/openssl"), built.environment(folder)["LD_LIBRARY_PATH"]
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=60, check=False)
+    done = subprocess.run(
+        [program, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=60, check=False
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -140,8 +142,19 @@ class Node:
         self.bus = self.port + 10000
         folder.mkdir()
         program = server("redis")
-        settings = {"port": "0", "tls-port": str(self.port), "bind": "127.0.0.1", "bind-source-addr": "127.0.0.1", "dir": str(folder), "save": "", "cluster-enabled": "yes",
-                    "tls-cluster": "yes", "tls-replication": "yes", "tls-auth-clients": "yes", **self.files(tls)}
+        settings = {
+            "port": "0",
+            "tls-port": str(self.port),
+            "bind": "127.0.0.1",
+            "bind-source-addr": "127.0.0.1",
+            "dir": str(folder),
+            "save": "",
+            "cluster-enabled": "yes",
+            "tls-cluster": "yes",
+            "tls-replication": "yes",
+            "tls-auth-clients": "yes",
+            **self.files(tls),
+        }
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program.program, *words], stdout=log, stderr=log, env={**os.environ, **program.environment})
@@ -153,8 +166,16 @@ class Node:
 
     def client(self, tls: Path | None = None) -> redis.Redis:
         pair = tls or self.tls
-        return redis.Redis("127.0.0.1", self.port, ssl=True, ssl_ca_certs=str(pair / "ca.crt"), ssl_certfile=str(pair / "tls.crt"), ssl_keyfile=str(pair / "tls.key"),
-                           socket_timeout=5, decode_responses=True)
+        return redis.Redis(
+            "127.0.0.1",
+            self.port,
+            ssl=True,
+            ssl_ca_certs=str(pair / "ca.crt"),
+            ssl_certfile=str(pair / "tls.crt"),
+            ssl_keyfile=str(pair / "tls.key"),
+            socket_timeout=5,
+            decode_responses=True,
+        )
 
     def reload(self) -> None:
         """The same paths once more, in one command (recipe 5.5)."""

@@ -42,7 +42,8 @@ def test_new_ours_theirs_and_the_same() -> None:
     plan = deploy_plan({"result": {"results": outcomes}}, definitions)
     assert plan == {
         "changed": ["Service it", "Deployment it", "Secret s", "StatefulSet it"], "new": ["Service it"], "foreign": ["Secret s", "StatefulSet it"],
-        "lost": [], "differences": ["Service it: new", "Deployment it: spec.replicas: 2 → 3", "Secret s: data.TOKEN changes",
+        "lost": [],
+        "differences": ["Service it: new", "Deployment it: spec.replicas: 2 → 3", "Secret s: data.TOKEN changes",
                         'StatefulSet it: spec.containers[redis].image: "a" → "b"'],
         "replicas": {"Deployment it": [2, 3]}}
 
