@@ -365,6 +365,18 @@ def _tasks(found: t.Any) -> t.Iterator[dict[str, t.Any]]:
                 yield from _tasks(task.get(part))
 
 
+def what_is_included_gets_no_short_names(root: Path) -> Findings:
+    """Variables of a task that includes others hold in all of them and beat theirs, so they have names that nobody else takes by chance."""
+    findings: Findings = []
+    for role in roles(root):
+        for path in sorted((role / "tasks").rglob("*.yml")):
+            for task in _tasks(load(path)):
+                if any(str(key).rpartition(".")[2] in ("include_tasks", "import_tasks", "include_role", "import_role") for key in task):
+                    short_ones = [name for name in task.get("vars") or {} if not name.startswith(("caching_", "__caching_"))]
+                    findings += [f"{short(root, path)}: {name} holds in what is included, too: call it __caching_{name}" for name in short_ones]
+    return findings
+
+
 def roles_are_complete(root: Path) -> Findings:
     """Every role has a README, a description, and (but for itself) the role caching as dependency."""
     findings: Findings = []
@@ -456,6 +468,7 @@ RULES: tuple[Rule, ...] = (
     files_are_small,
     role_variables_are_declared,
     facts_spoil_no_variables,
+    what_is_included_gets_no_short_names,
     roles_are_complete,
     fragments_match_arguments,
     nothing_private_is_published,

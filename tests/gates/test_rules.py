@@ -223,6 +223,12 @@ PLANTS = [
         "- x: {}\n  register: __caching_seen_there\n",
         "roles/cache/tasks/main.yml: __caching_seen_there is kept in roles/caching/tasks/compose/stop.yml, too",
     ),
+    Plant(
+        rules.what_is_included_gets_no_short_names,
+        "roles/cache/tasks/main.yml",
+        "- ansible.builtin.include_tasks: x.yml\n  vars: {wanted: 1, __caching_x: 2}\n",
+        "roles/cache/tasks/main.yml: wanted holds in what is included, too",
+    ),
     Plant(rules.roles_are_complete, "roles/cache/README.md", None, "role cache has no README.md"),
     Plant(rules.roles_are_complete, "roles/cache/meta/main.yml", "dependencies: []\n", "role cache has no description"),
     Plant(
