@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tests.harness import coverage, modules, process
 
-COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "chown", "fsync")
+COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "fchmod", "fchown", "fsync")
 PRELOADED = ("ansible.module_utils.basic", "cryptography.x509", "cryptography.hazmat.primitives.serialization.pkcs12", "concurrent.futures.thread", "email.utils")
 
 
@@ -109,7 +109,7 @@ def _watch(request: dict[str, t.Any], log: t.TextIO) -> None:
         def step(*args: t.Any, **options: t.Any) -> t.Any:
             place = args[0] if what != "symlink" else args[1]
             changes = what != "open" or len(args) > 1 and args[1] & os.O_CREAT
-            if changes and (isinstance(place, int) or str(place).startswith(root)):
+            if changes and (isinstance(place, int) or str(place).startswith(root) or options.get("dir_fd") is not None):
                 if due(f"{what} {place}"):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place if isinstance(place, str) else None)
             return real(*args, **options)

@@ -108,6 +108,21 @@ def test_what_is_around_the_certificate_changes_without_it(base: Args, tmp_path:
         assert step(tmp_path, {**base, "owner": "nobody"}, True, "has the owner 0, declared is 65534")["version"] == 4
 
 
+def test_a_link_in_the_place_of_a_file_gets_nothing(base: Args, tmp_path: Path) -> None:
+    """Whoever may write in a folder of the certificates can't have another file opened to himself."""
+    accepted(run_module("cert_rotate", base))
+    other = tmp_path / "other"
+    other.write_text("of somebody else")
+    other.chmod(0o604)
+    key = tmp_path / "tls" / "current" / "tls.key"
+    (tmp_path / "tls" / "current" / "more").symlink_to(other)
+    for planted in (lambda: None, lambda: (tmp_path / "tls" / "current" / "more").unlink() or os.link(other, tmp_path / "tls" / "current" / "more")):
+        planted()
+        told = run_module("cert_rotate", {**base, "mode": "0640"})
+        assert told["failed"] and f"{tmp_path}/tls/versions/0001/more" in told["msg"], told["msg"]
+        assert stat.S_IMODE(other.stat().st_mode) == 0o604 and key.exists()
+
+
 def test_a_damaged_certificate_is_replaced(base: Args, tmp_path: Path) -> None:
     accepted(run_module("cert_rotate", base))
     current = tmp_path / "tls" / "current"
