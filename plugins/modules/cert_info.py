@@ -132,7 +132,7 @@ certificates:
     expected: {description: Whether it is the expected one; null where none is expected., type: bool}
     status: {description: Answer to O(path)., type: int}
     chain: {description: 'Subject, fingerprint and not_after of each certificate that was served.', type: list, elements: dict}
-    problems: {description: What is wrong with it, a line each., type: list, elements: str}
+    problems: {description: 'What is wrong with it, a line each.', type: list, elements: str}
 healthy:
   description: Whether no endpoint has a problem.
   returned: always, once the options were read

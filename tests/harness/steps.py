@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module whose every step is counted, so that it can be killed, or told that the disk is full, before any of them.
 
-A step is a change on the disk below one folder, a request that writes over HTTP, and its answer. A parent has the libraries loaded and forks for each run; the child counts. It is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
+A step is a change on the disk below one folder, a request that writes over HTTP, and its answer. A parent has the libraries loaded and forks
+for each run; the child counts. It is a recorder, too: each file that a run makes is a record with the method `FILE` and the file's name.
 
     python -m tests.harness.steps       requests and answers are lines of JSON
 """
@@ -28,7 +29,8 @@ from pathlib import Path
 from tests.harness import coverage, modules, process
 
 COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "fchmod", "fchown", "fsync")
-PRELOADED = ("ansible.module_utils.basic", "cryptography.x509", "cryptography.hazmat.primitives.serialization.pkcs12", "concurrent.futures.thread", "email.utils")
+PRELOADED = ("ansible.module_utils.basic", "cryptography.x509", "cryptography.hazmat.primitives.serialization.pkcs12", "concurrent.futures.thread",
+             "email.utils")
 
 
 class Ended(t.NamedTuple):
@@ -48,8 +50,8 @@ class Steps:
         self._label = ""
 
     def __enter__(self) -> Steps:
-        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps", *self._preloaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=process.environment(None))
+        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps", *self._preloaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=process.environment(None))
         coverage.register(self)
         return self
 

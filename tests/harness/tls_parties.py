@@ -140,7 +140,8 @@ class Node:
         self.bus = self.port + 10000
         folder.mkdir()
         program = server("redis")
-        settings = {"port": "0", "tls-port": str(self.port), "bind": "127.0.0.1", "bind-source-addr": "127.0.0.1", "dir": str(folder), "save": "", "cluster-enabled": "yes",
+        settings = {"port": "0", "tls-port": str(self.port), "bind": "127.0.0.1", "bind-source-addr": "127.0.0.1", "dir": str(folder), "save": "",
+                    "cluster-enabled": "yes",
                     "tls-cluster": "yes", "tls-replication": "yes", "tls-auth-clients": "yes", **self.files(tls)}
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         with (folder / "log").open("ab") as log:
@@ -153,7 +154,8 @@ class Node:
 
     def client(self, tls: Path | None = None) -> redis.Redis:
         pair = tls or self.tls
-        return redis.Redis("127.0.0.1", self.port, ssl=True, ssl_ca_certs=str(pair / "ca.crt"), ssl_certfile=str(pair / "tls.crt"), ssl_keyfile=str(pair / "tls.key"),
+        return redis.Redis("127.0.0.1", self.port, ssl=True, ssl_ca_certs=str(pair / "ca.crt"), ssl_certfile=str(pair / "tls.crt"),
+                           ssl_keyfile=str(pair / "tls.key"),
                            socket_timeout=5, decode_responses=True)
 
     def reload(self) -> None:

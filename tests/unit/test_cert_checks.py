@@ -47,8 +47,8 @@ def found(leaf: x509.Certificate, key: t.Any, others: t.Sequence[x509.Certificat
     return verdict(leaf, key, others, [authority().certificate] if roots is None else roots, names, usages, NOW).problems
 
 
-def shaken(chain: t.Sequence[x509.Certificate], key: model.Key, roots: t.Sequence[x509.Certificate], hosts: t.Sequence[str] = HOSTS) -> str:
-    return rehearse(model.pem(chain), model.key_pem(key), model.pem(roots), hosts, True)
+def shaken(chain: t.Sequence[x509.Certificate], key: model.Key, roots: t.Sequence[x509.Certificate], hosts: t.Sequence[str] = ()) -> str:
+    return rehearse(model.pem(chain), model.key_pem(key), model.pem(roots), hosts or HOSTS, True)
 
 
 def built(*extensions: tuple[x509.ExtensionType, bool], issuer: make.Issuer, subject: str = "x", key: t.Any = None, digest: t.Any = None,
@@ -194,7 +194,8 @@ def root(length: int | None = None) -> make.Issuer:
     key = make.new_key("ecdsa-p384")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"root {length}")])
     itself = t.cast("make.Issuer", type("Itself", (), {"certificate": type("Named", (), {"subject": name}), "key": key}))
-    parts = [(x509.BasicConstraints(True, length), True), (make._usage("key_cert_sign"), True), (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)]
+    parts = [(x509.BasicConstraints(True, length), True), (make._usage("key_cert_sign"), True),
+             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)]
     certificate, _key = built(*parts, issuer=itself, subject=f"root {length}", key=key)
     return make.Issuer(certificate, key, [])
 
@@ -261,8 +262,10 @@ def test_certificates_that_can_not_be_read(text: str) -> None:
 ENCRYPTED = model.key_pem(KEY, "correct horse").decode()
 OTHER = ed448.Ed448PrivateKey.generate().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
 BAD_KEYS = {
-    "empty": ("", None, "holds no private key"), "certificate": (model.pem([LEAF]).decode(), None, "holds no private key"), "cut": (KEY_TEXT[:-80], None, "was it cut off"),
-    "encrypted": (ENCRYPTED, None, "encrypted; give its passphrase"), "wrong": (ENCRYPTED, "other", "the passphrase is wrong"), "kind": (OTHER, None, "is not supported"),
+    "empty": ("", None, "holds no private key"), "certificate": (model.pem([LEAF]).decode(), None, "holds no private key"),
+    "cut": (KEY_TEXT[:-80], None, "was it cut off"),
+    "encrypted": (ENCRYPTED, None, "encrypted; give its passphrase"), "wrong": (ENCRYPTED, "other", "the passphrase is wrong"),
+    "kind": (OTHER, None, "is not supported"),
 }
 
 

@@ -25,7 +25,8 @@ DEFAULTS: dict[str, t.Any] = {
     "name": "caching-service", "provider": "selfsigned", "state": "present", "subject_alt_names": ["caching-service"], "usages": ["server", "client"],
     "key_type": "ecdsa-p256", "validity": "P90D", "renew_before": "P30D", "force": False, "trusted_certificates": None, "destination": "kubernetes_secret",
     "namespace": "caching-system", "secret": "caching-service-tls", "versioned": False, "keep_previous": 2,
-    **dict.fromkeys(("common_name", "organization", "owner", "group", "path", "keystore_password", "keystore_path", "kubeconfig", "context", "certificate_content",
+    **dict.fromkeys(("common_name", "organization", "owner", "group", "path", "keystore_password", "keystore_path", "kubeconfig", "context",
+                     "certificate_content",
                      "certificate_path", "key_content", "key_path", "chain_content", "chain_path", "csr_content")),
 }
 
@@ -57,8 +58,8 @@ class Api:
 
     def _object(self, name: str) -> client.V1Secret:
         body = self.held[name]
-        return client.V1Secret(metadata=client.V1ObjectMeta(**{"name": name, "labels": body["metadata"].get("labels"), "annotations": body["metadata"].get("annotations"),
-                                                              "resource_version": body["metadata"]["resourceVersion"]}),
+        meta = {key: body["metadata"].get(key) for key in ("labels", "annotations")}
+        return client.V1Secret(metadata=client.V1ObjectMeta(name=name, resource_version=body["metadata"]["resourceVersion"], **meta),
                                data=body["data"], type=body["type"], immutable=body.get("immutable"))
 
     def read_namespaced_secret(self, name: str, _namespace: str, **_options: t.Any) -> client.V1Secret:
@@ -122,7 +123,8 @@ def test_in_place_is_one_request_and_nothing_the_second_time(api: Api) -> None:
     assert first["changed"] and first["version"] == 1 and first["secret"] == {"namespace": "caching-system", "name": "caching-service-tls"}
     assert [call for call in api.calls if not call.startswith("get")] == ["create caching-service-tls"]
     held = api.held["caching-service-tls"]
-    assert held["type"] == "kubernetes.io/tls" and set(held["data"]) == {"tls.crt", "tls.key", "ca.crt"} and held["metadata"]["annotations"] == {"exalt.caching/version": "1"}
+    assert held["type"] == "kubernetes.io/tls" and set(held["data"]) == {"tls.crt", "tls.key", "ca.crt"}
+    assert held["metadata"]["annotations"] == {"exalt.caching/version": "1"}
     api.calls.clear()
     assert not done()["changed"] and set(api.calls) == {"get caching-service-tls"}
 
@@ -135,7 +137,8 @@ def test_in_place_keeps_its_name_what_others_put_there_and_earlier_versions(api:
     old = data(api)
     second = done(force=True)
     now = data(api)
-    assert second["version"] == 2 and now["notes"] == b"by hand" and now["tls.key"] != old["tls.key"] and api.held["caching-service-tls"]["metadata"]["labels"]["team"] == "caching"
+    assert second["version"] == 2 and now["notes"] == b"by hand" and now["tls.key"] != old["tls.key"]
+    assert api.held["caching-service-tls"]["metadata"]["labels"]["team"] == "caching"
     rows = json.loads(now["previous"])
     assert [row["number"] for row in rows] == [1] and base64.b64decode(rows[0]["files"]["tls.key"]) == old["tls.key"]
     for _again in range(3):

@@ -46,7 +46,8 @@ class Survey:
         if not 0 < timeout <= 600:
             raise CachingError("timeout: it must be between more than zero and PT10M")
         hosts = [name.text for name in self.names if name.kind != "URI"]
-        roots = b"".join(model.pem(model.certificates(text, f"trusted_certificates[{number}]")) for number, text in enumerate(params["trusted_certificates"] or []))
+        roots = b"".join(model.pem(model.certificates(text, f"trusted_certificates[{number}]"))
+                         for number, text in enumerate(params["trusted_certificates"] or []))
         if params["path"] and params["protocol"] != "https":
             raise CachingError("path: only for protocol https")
         if params["path"] and not re.fullmatch(r"/[\x21-\x7e]*", params["path"]):

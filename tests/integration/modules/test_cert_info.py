@@ -226,12 +226,18 @@ def test_a_path_that_is_not_answered_well(made: Made) -> None:
 
 BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "none": ({"endpoints": []}, "endpoints: give at least one"), "no-port": ({"endpoints": ["localhost"]}, "endpoints: 'localhost' is no host:port"),
-    "port": ({"endpoints": ["a:70000"]}, "endpoints: 'a:70000' is no host:port"), "url": ({"endpoints": ["https://a:1"]}, "endpoints: 'https://a:1' is no host:port"),
-    "ca": ({"ca_path": "/nonesuch"}, "ca_path: there is no file /nonesuch on the host"), "ca-bad": ({"ca_path": "{bad}"}, "ca_path: {bad} can't be read as certificates"),
-    "client": ({"client_cert": "{bad}"}, "client_cert: {bad} and its key can't be used as a pair"), "key-alone": ({"client_key": "{bad}"}, "missing parameter(s) required by 'client_key': client_cert"),
-    "print": ({"fingerprint": "12"}, "fingerprint: '12' is no SHA-256"), "prints": ({"fingerprints": {"b:2": "00" * 32}}, "fingerprints: b:2 is not among the endpoints"),
-    "names": ({"names": ["a b"]}, "names: 'a b' is neither"), "warn": ({"warn_before": "soon"}, "warn_before: 'soon' is no"), "concurrency": ({"concurrency": 0}, "concurrency: it goes from 1"),
-    "timeout": ({"timeout": "PT0S"}, "timeout: it must be between"), "path": ({"path": "health"}, "path: 'health' is no path"), "path-for": ({"path": "/", "protocol": "redis"}, "path: only for protocol https"),
+    "port": ({"endpoints": ["a:70000"]}, "endpoints: 'a:70000' is no host:port"),
+    "url": ({"endpoints": ["https://a:1"]}, "endpoints: 'https://a:1' is no host:port"),
+    "ca": ({"ca_path": "/nonesuch"}, "ca_path: there is no file /nonesuch on the host"),
+    "ca-bad": ({"ca_path": "{bad}"}, "ca_path: {bad} can't be read as certificates"),
+    "client": ({"client_cert": "{bad}"}, "client_cert: {bad} and its key can't be used as a pair"),
+    "key-alone": ({"client_key": "{bad}"}, "missing parameter(s) required by 'client_key': client_cert"),
+    "print": ({"fingerprint": "12"}, "fingerprint: '12' is no SHA-256"),
+    "prints": ({"fingerprints": {"b:2": "00" * 32}}, "fingerprints: b:2 is not among the endpoints"),
+    "names": ({"names": ["a b"]}, "names: 'a b' is neither"), "warn": ({"warn_before": "soon"}, "warn_before: 'soon' is no"),
+    "concurrency": ({"concurrency": 0}, "concurrency: it goes from 1"),
+    "timeout": ({"timeout": "PT0S"}, "timeout: it must be between"), "path": ({"path": "health"}, "path: 'health' is no path"),
+    "path-for": ({"path": "/", "protocol": "redis"}, "path: only for protocol https"),
     "roots": ({"trusted_certificates": ["x"]}, "trusted_certificates[0]: it holds no certificate"),
 }
 
@@ -242,7 +248,8 @@ def test_bad_options(tmp_path: Path, change: dict[str, t.Any], told: str) -> Non
     bad.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     given = {name: str(bad) if value == "{bad}" else value for name, value in {"endpoints": ["127.0.0.1:1"], **change}.items()}
     result = run_module("cert_info", given)
-    assert result.get("failed") and not result.crashed and told.replace("{bad}", str(bad)).removesuffix(" no") in result["msg"] and "\n" not in result["msg"], result["msg"]
+    assert result.get("failed") and not result.crashed and "\n" not in result["msg"], result["msg"]
+    assert told.replace("{bad}", str(bad)).removesuffix(" no") in result["msg"]
 
 
 def test_names_that_can_not_be_resolved_are_a_problem_of_their_endpoint(made: Made) -> None:

@@ -43,8 +43,10 @@ def steps(place: Path) -> Iterator[Steps]:
 def base(place: Path) -> Args:
     """Everything at once: an authority, keystores, a link, one version kept."""
     now = place / "now"
-    return {"name": "caching-service", "ca_certificate_path": f"{now}/ca/ca.crt", "ca_key_path": f"{now}/ca/ca.key", "ca_key_passphrase": "correct horse battery",
-            "subject_alt_names": ["caching-service"], "path": f"{now}/tls", "keystore_password": "changeit", "keystore_path": f"{now}/jvm/keystore.p12", "keep_previous": 1}
+    return {"name": "caching-service", "ca_certificate_path": f"{now}/ca/ca.crt", "ca_key_path": f"{now}/ca/ca.key",
+            "ca_key_passphrase": "correct horse battery",
+            "subject_alt_names": ["caching-service"], "path": f"{now}/tls", "keystore_password": "changeit", "keystore_path": f"{now}/jvm/keystore.p12",
+            "keep_previous": 1}
 
 
 def served(now: Path) -> str:
@@ -160,9 +162,11 @@ def test_a_request_that_is_completed_can_be_cut_off_anywhere(steps: Steps, place
     names = ["caching-service", "other"]
     authority = {name: value for name, value in base.items() if name.startswith("ca_")}
     asked = accepted(run_module("cert_rotate", {**base, "state": "requested", "subject_alt_names": names}))
-    signed = accepted(run_module("cert_rotate", {"name": "caching-service", "state": "signed", "csr_content": asked["csr"], "subject_alt_names": names, **authority}))
+    signed = accepted(run_module("cert_rotate",
+                                 {"name": "caching-service", "state": "signed", "csr_content": asked["csr"], "subject_alt_names": names, **authority}))
     plain = {name: value for name, value in base.items() if not name.startswith("ca_")}
-    wanted = {**plain, "provider": "provided", "subject_alt_names": names, "certificate_content": signed["certificate_content"], "chain_content": signed["chain_content"]}
+    wanted = {**plain, "provider": "provided", "subject_alt_names": names, "certificate_content": signed["certificate_content"],
+              "chain_content": signed["chain_content"]}
     stage = place / "stage-requested"
     shutil.copytree(now, stage, symlinks=True)
     total = len(steps.run("cert_rotate", wanted).steps)

@@ -37,7 +37,8 @@ def core(cluster: Cluster) -> Iterator[client.CoreV1Api]:
 
 @pytest.fixture
 def base(cluster: Cluster, core: client.CoreV1Api, tmp_path: Path) -> Args:
-    return {"name": "caching-service", "ca_certificate_path": f"{tmp_path}/ca.crt", "ca_key_path": f"{tmp_path}/ca.key", "ca_key_passphrase": "correct horse battery",
+    return {"name": "caching-service", "ca_certificate_path": f"{tmp_path}/ca.crt", "ca_key_path": f"{tmp_path}/ca.key",
+            "ca_key_passphrase": "correct horse battery",
             "subject_alt_names": ["caching-service"], "destination": "kubernetes_secret", "namespace": NAMESPACE, "secret": f"tls-{secrets.token_hex(4)}",
             "kubeconfig": str(cluster.state.kubeconfig())}
 
@@ -112,7 +113,8 @@ def test_the_least_rights_are_enough(cluster: Cluster, core: client.CoreV1Api, b
 
 def test_what_somebody_changes_meanwhile_is_not_lost(core: client.CoreV1Api, base: Args) -> None:
     accepted(run_module("cert_rotate", base))
-    core.patch_namespaced_secret(base["secret"], NAMESPACE, {"data": {"notes": base64.b64encode(b"by hand").decode()}, "metadata": {"labels": {"team": "caching"}}})
+    core.patch_namespaced_secret(base["secret"], NAMESPACE,
+                                 {"data": {"notes": base64.b64encode(b"by hand").decode()}, "metadata": {"labels": {"team": "caching"}}})
     accepted(run_module("cert_rotate", {**base, "force": True}))
     assert files(core, base["secret"])["notes"] == b"by hand"
     assert core.read_namespaced_secret(base["secret"], NAMESPACE).metadata.labels["team"] == "caching"
