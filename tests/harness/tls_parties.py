@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import threading
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import redis
@@ -100,23 +100,9 @@ def shake(context: ssl.SSLContext, port: int, name: str, host: str = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settings: t.Any) -> Iterator[int]:
-    """A server of Python's; with `roots` it wants a client certificate, checked as strictly."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    if roots:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.load_verify_locations(roots)
-    for name, value in settings.items():
-        setattr(context, name, value)
+def talker(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Something that listens, and does this with each connection; its port."""
     listener = socket.create_server(("127.0.0.1", 0))
-
-    def answer(wire: socket.socket) -> None:
-        with contextlib.suppress(OSError), context.wrap_socket(wire, server_side=True) as talk:
-            talk.settimeout(5)
-            if talk.recv(5):
-                talk.sendall(b"ok")
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -129,6 +115,28 @@ def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settin
         yield listener.getsockname()[1]
     finally:
         listener.close()
+
+
+@contextlib.contextmanager
+def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settings: t.Any) -> Iterator[int]:
+    """A server of Python's; with `roots` it wants a client certificate, checked as strictly."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if roots:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.load_verify_locations(roots)
+    for name, value in settings.items():
+        setattr(context, name, value)
+
+    def answer(wire: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(wire, server_side=True) as talk:
+            talk.settimeout(5)
+            if talk.recv(5):
+                talk.sendall(b"ok")
+
+    with talker(answer) as port:
+        yield port
 
 
 class Node:
@@ -167,4 +175,4 @@ class Node:
         self._process.wait()
 
 
-__all__ = ("Node", "ScratchError", "has_java", "java", "openssl", "shake", "strict_client", "tls_server")
+__all__ = ("Node", "ScratchError", "has_java", "java", "openssl", "shake", "strict_client", "talker", "tls_server")

@@ -11,7 +11,6 @@ import ssl
 import threading
 import time
 import typing as t
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import 
 from tests.harness.modules import ModuleResult, run_module
 from tests.harness.sequence import accepted
 from tests.harness.targets import Fleet, FleetProxy
-from tests.harness.tls_parties import tls_server
+from tests.harness.tls_parties import talker, tls_server
 
 DAY = 86400.0
 
@@ -60,24 +59,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def look(made: Made, *ports: int, **options: t.Any) -> ModuleResult:
     return run_module("cert_info", {"endpoints": [f"127.0.0.1:{port}" for port in ports], "ca_path": str(made.roots), **options})
-
-
-@contextlib.contextmanager
-def talker(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Something that listens and is no TLS server."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                wire, _address = listener.accept()
-                threading.Thread(target=answer, args=(wire,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
 
 
 def free_port() -> int:
