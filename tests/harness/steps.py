@@ -28,14 +28,9 @@ from pathlib import Path
 
 from tests.harness import coverage, modules, process
 
-COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "chown", "fsync")
-PRELOADED = (
-    "ansible.module_utils.basic",
-    "cryptography.x509",
-    "cryptography.hazmat.primitives.serialization.pkcs12",
-    "concurrent.futures.thread",
-    "email.utils",
-)
+COUNTED = ("open", "mkdir", "rename", "replace", "symlink", "link", "unlink", "rmdir", "chmod", "fchmod", "fchown", "fsync")
+PRELOADED = ("ansible.module_utils.basic", "cryptography.x509", "cryptography.hazmat.primitives.serialization.pkcs12", "concurrent.futures.thread",
+             "email.utils")
 
 
 class Ended(t.NamedTuple):
@@ -55,13 +50,8 @@ class Steps:
         self._label = ""
 
     def __enter__(self) -> Steps:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.steps", *self._preloaded],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=process.environment(None),
-        )
+        self._parent = subprocess.Popen([sys.executable, "-m", "tests.harness.steps", *self._preloaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=process.environment(None))
         coverage.register(self)
         return self
 
@@ -121,7 +111,7 @@ def _watch(request: dict[str, t.Any], log: t.TextIO) -> None:
         def step(*args: t.Any, **options: t.Any) -> t.Any:
             place = args[0] if what != "symlink" else args[1]
             changes = what != "open" or len(args) > 1 and args[1] & os.O_CREAT
-            if changes and (isinstance(place, int) or str(place).startswith(root)):
+            if changes and (isinstance(place, int) or str(place).startswith(root) or options.get("dir_fd") is not None):
                 if due(f"{what} {place}"):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place if isinstance(place, str) else None)
             return real(*args, **options)
@@ -153,7 +143,7 @@ def _child(request: dict[str, t.Any], given: int, out: int, err: int, steps: int
     """Never returns."""
     for place, handle in enumerate((given, out, err)):
         os.dup2(handle, place)
-    del sys.argv[1:]  # or Ansible takes it for the arguments
+    del sys.argv[1:]    # or Ansible takes it for the arguments
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     code = 1
     try:
@@ -173,7 +163,7 @@ def _run(request: dict[str, t.Any]) -> dict[str, t.Any]:
     given = os.memfd_create("in")
     os.write(given, json.dumps({"ANSIBLE_MODULE_ARGS": request["args"]}).encode())
     os.lseek(given, 0, os.SEEK_SET)
-    pipes = [os.pipe() for _name in ("out", "err", "steps")]  # no files: those may be limited
+    pipes = [os.pipe() for _name in ("out", "err", "steps")]    # no files: those may be limited
     if not (child := os.fork()):
         _child(request, given, *(write for _read, write in pipes))
     os.close(given)

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import threading
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import redis
@@ -62,9 +62,7 @@ def openssl(*words: str | Path) -> tuple[int, str]:
     if not program:
         folder = built.unpacked(paths.cache() / "openssl", ("openssl",), {})
         program, environment["LD_LIBRARY_PATH"] = str(folder / "usr/bin/openssl"), built.environment(folder)["LD_LIBRARY_PATH"]
-    done = subprocess.run(
-        [program, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=60, check=False
-    )
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -102,23 +100,9 @@ def shake(context: ssl.SSLContext, port: int, name: str, host: str = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settings: t.Any) -> Iterator[int]:
-    """A server of Python's; with `roots` it wants a client certificate, checked as strictly."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    if roots:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.load_verify_locations(roots)
-    for name, value in settings.items():
-        setattr(context, name, value)
+def talker(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Something that listens, and does this with each connection; its port."""
     listener = socket.create_server(("127.0.0.1", 0))
-
-    def answer(wire: socket.socket) -> None:
-        with contextlib.suppress(OSError), context.wrap_socket(wire, server_side=True) as talk:
-            talk.settimeout(5)
-            if talk.recv(5):
-                talk.sendall(b"ok")
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -133,6 +117,28 @@ def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settin
         listener.close()
 
 
+@contextlib.contextmanager
+def tls_server(certificate: Path, key: Path, roots: Path | None = None, **settings: t.Any) -> Iterator[int]:
+    """A server of Python's; with `roots` it wants a client certificate, checked as strictly."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if roots:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.load_verify_locations(roots)
+    for name, value in settings.items():
+        setattr(context, name, value)
+
+    def answer(wire: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(wire, server_side=True) as talk:
+            talk.settimeout(5)
+            if talk.recv(5):
+                talk.sendall(b"ok")
+
+    with talker(answer) as port:
+        yield port
+
+
 class Node:
     """A redis-server that speaks TLS on every port, the cluster bus too, and wants a certificate of everybody."""
 
@@ -142,19 +148,9 @@ class Node:
         self.bus = self.port + 10000
         folder.mkdir()
         program = server("redis")
-        settings = {
-            "port": "0",
-            "tls-port": str(self.port),
-            "bind": "127.0.0.1",
-            "bind-source-addr": "127.0.0.1",
-            "dir": str(folder),
-            "save": "",
-            "cluster-enabled": "yes",
-            "tls-cluster": "yes",
-            "tls-replication": "yes",
-            "tls-auth-clients": "yes",
-            **self.files(tls),
-        }
+        settings = {"port": "0", "tls-port": str(self.port), "bind": "127.0.0.1", "bind-source-addr": "127.0.0.1", "dir": str(folder), "save": "",
+                    "cluster-enabled": "yes",
+                    "tls-cluster": "yes", "tls-replication": "yes", "tls-auth-clients": "yes", **self.files(tls)}
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program.program, *words], stdout=log, stderr=log, env={**os.environ, **program.environment})
@@ -166,16 +162,9 @@ class Node:
 
     def client(self, tls: Path | None = None) -> redis.Redis:
         pair = tls or self.tls
-        return redis.Redis(
-            "127.0.0.1",
-            self.port,
-            ssl=True,
-            ssl_ca_certs=str(pair / "ca.crt"),
-            ssl_certfile=str(pair / "tls.crt"),
-            ssl_keyfile=str(pair / "tls.key"),
-            socket_timeout=5,
-            decode_responses=True,
-        )
+        return redis.Redis("127.0.0.1", self.port, ssl=True, ssl_ca_certs=str(pair / "ca.crt"), ssl_certfile=str(pair / "tls.crt"),
+                           ssl_keyfile=str(pair / "tls.key"),
+                           socket_timeout=5, decode_responses=True)
 
     def reload(self) -> None:
         """The same paths once more, in one command (recipe 5.5)."""
@@ -186,4 +175,4 @@ class Node:
         self._process.wait()
 
 
-__all__ = ("Node", "ScratchError", "has_java", "java", "openssl", "shake", "strict_client", "tls_server")
+__all__ = ("Node", "ScratchError", "has_java", "java", "openssl", "shake", "strict_client", "talker", "tls_server")

@@ -12,16 +12,7 @@ import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._cert_model import Facts
 from ansible_collections.exalt.caching.plugins.module_utils._cert_names import Name, constraint, covers, outside, parse, parse_all, uncovered
 from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import (
-    SKEW,
-    Threshold,
-    Wish,
-    differences,
-    due,
-    fitting,
-    lifetime,
-    reasons,
-    span,
-    threshold,
+    SKEW, Threshold, Wish, differences, due, fitting, lifetime, reasons, span, threshold,
 )
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from hypothesis import given
@@ -38,71 +29,33 @@ P30D = Threshold(30 * DAY)
 # ---- names
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "shown"),
-    [
-        ("caching-service", "DNS", "caching-service"),
-        ("Caching.Example.COM.", "DNS", "caching.example.com"),
-        ("*.redis.svc", "DNS", "*.redis.svc"),
-        ("10.0.0.7", "IP", "10.0.0.7"),
-        ("[::1]", "IP", "::1"),
-        ("IP:2001:db8::0001", "IP", "2001:db8::1"),
-        ("DNS:10.0.0.7", "DNS", "10.0.0.7"),
-        ("URI:spiffe://fleet/service", "URI", "URI:spiffe://fleet/service"),
-        ("_srv.example.com", "DNS", "_srv.example.com"),
-        ("xn--bcher-kva.example", "DNS", "xn--bcher-kva.example"),
-    ],
-)
+@pytest.mark.parametrize(("text", "kind", "shown"), [
+    ("caching-service", "DNS", "caching-service"), ("Caching.Example.COM.", "DNS", "caching.example.com"), ("*.redis.svc", "DNS", "*.redis.svc"),
+    ("10.0.0.7", "IP", "10.0.0.7"), ("[::1]", "IP", "::1"), ("IP:2001:db8::0001", "IP", "2001:db8::1"), ("DNS:10.0.0.7", "DNS", "10.0.0.7"),
+    ("URI:spiffe://fleet/service", "URI", "URI:spiffe://fleet/service"), ("_srv.example.com", "DNS", "_srv.example.com"),
+    ("xn--bcher-kva.example", "DNS", "xn--bcher-kva.example"),
+])
 def test_names(text: str, kind: str, shown: str) -> None:
     name = parse(text, "n")
     assert (name.kind, str(name)) == (kind, shown) and parse(shown if kind != "DNS" else f"DNS:{shown}", "n") == name
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "*",
-        "a b",
-        "a..b",
-        "-a",
-        "a-",
-        "x" * 64,
-        "a." * 127 + "a",
-        "*.*.svc",
-        "a.*.svc",
-        "bücher.example",
-        "IP:300.0.0.1",
-        "URI:nothing",
-        "a/b",
-        "a:b",
-        "*a.svc",
-        "a\n.b",
-        "DNS:",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "", "*", "a b", "a..b", "-a", "a-", "x" * 64, "a." * 127 + "a", "*.*.svc", "a.*.svc", "bücher.example", "IP:300.0.0.1", "URI:nothing", "a/b", "a:b",
+    "*a.svc", "a\n.b", "DNS:",
+])
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(CachingError, match="^subject_alt_names: ") as told:
         parse(text, "subject_alt_names")
     assert "\n" not in told.value.message
 
 
-@pytest.mark.parametrize(
-    ("have", "wanted", "good"),
-    [
-        ("a.svc", "a.svc", True),
-        ("*.svc", "a.svc", True),
-        ("*.svc", "a.b.svc", False),
-        ("*.svc", "svc", False),
-        ("*.svc", "*.svc", True),
-        ("*.svc", "*.b.svc", False),
-        ("a.svc", "*.svc", False),
-        ("10.0.0.1", "10.0.0.1", True),
-        ("10.0.0.1", "DNS:10.0.0.1", False),
-        ("URI:s://a", "URI:s://a", True),
-        ("URI:s://a", "URI:s://b", False),
-    ],
-)
+@pytest.mark.parametrize(("have", "wanted", "good"), [
+    ("a.svc", "a.svc", True), ("*.svc", "a.svc", True), ("*.svc", "a.b.svc", False), ("*.svc", "svc", False), ("*.svc", "*.svc", True),
+    ("*.svc", "*.b.svc", False),
+    ("a.svc", "*.svc", False), ("10.0.0.1", "10.0.0.1", True), ("10.0.0.1", "DNS:10.0.0.1", False), ("URI:s://a", "URI:s://a", True),
+    ("URI:s://a", "URI:s://b", False),
+])
 def test_which_name_covers_which(have: str, wanted: str, good: bool) -> None:
     assert covers(parse(have, "n"), parse(wanted, "n")) is good
     assert uncovered([parse(have, "n")], [parse(wanted, "n")]) == ([] if good else [str(parse(wanted, "n"))])
@@ -114,17 +67,11 @@ def test_a_wildcard_is_one_label(host: list[str], domain: list[str]) -> None:
     assert covers(wild, name) is (len(host) == len(domain) + 1 and host[1:] == domain)
 
 
-@pytest.mark.parametrize(
-    ("limits", "bad"),
-    [
-        ([], []),
-        (["redis.svc", "caching-service", "10.0.0.0/8"], []),
-        (["svc"], ["caching-service"]),
-        (["caching-service", ".svc"], []),
-        (["10.1.0.0/16"], ["10.0.0.7"]),
-        (["edis.svc", "caching-service"], ["*.redis.svc"]),
-    ],
-)
+@pytest.mark.parametrize(("limits", "bad"), [
+    ([], []), (["redis.svc", "caching-service", "10.0.0.0/8"], []), (["svc"], ["caching-service"]), (["caching-service", ".svc"], []),
+    (["10.1.0.0/16"], ["10.0.0.7"]),
+    (["edis.svc", "caching-service"], ["*.redis.svc"]),
+])
 def test_what_an_authority_may_not_sign(limits: list[str], bad: list[str]) -> None:
     assert outside(WISH.names, [constraint(text, "c") for text in limits]) == bad
 
@@ -142,17 +89,10 @@ def test_a_network_is_a_constraint() -> None:
 # ---- how much time has to be left
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("P30D", Threshold(30 * DAY)),
-        ("86400", Threshold(DAY)),
-        ("33%", Threshold(share=0.33)),
-        ("0.5%", Threshold(share=0.005)),
-        ("99.9 %", Threshold(share=0.999)),
-        ("PT0S", Threshold()),
-    ],
-)
+@pytest.mark.parametrize(("text", "found"), [
+    ("P30D", Threshold(30 * DAY)), ("86400", Threshold(DAY)), ("33%", Threshold(share=0.33)), ("0.5%", Threshold(share=0.005)),
+    ("99.9 %", Threshold(share=0.999)), ("PT0S", Threshold()),
+])
 def test_thresholds(text: str, found: Threshold) -> None:
     read = threshold(text, 90 * DAY)
     assert read.seconds == found.seconds and read.share == pytest.approx(found.share)

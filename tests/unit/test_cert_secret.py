@@ -22,41 +22,12 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 DEFAULTS: dict[str, t.Any] = {
-    "name": "caching-service",
-    "provider": "selfsigned",
-    "state": "present",
-    "subject_alt_names": ["caching-service"],
-    "usages": ["server", "client"],
-    "key_type": "ecdsa-p256",
-    "validity": "P90D",
-    "renew_before": "P30D",
-    "force": False,
-    "trusted_certificates": None,
-    "destination": "kubernetes_secret",
-    "namespace": "caching-system",
-    "secret": "caching-service-tls",
-    "versioned": False,
-    "keep_previous": 2,
-    **dict.fromkeys(
-        (
-            "common_name",
-            "organization",
-            "owner",
-            "group",
-            "path",
-            "keystore_password",
-            "keystore_path",
-            "kubeconfig",
-            "context",
-            "certificate_content",
-            "certificate_path",
-            "key_content",
-            "key_path",
-            "chain_content",
-            "chain_path",
-            "csr_content",
-        )
-    ),
+    "name": "caching-service", "provider": "selfsigned", "state": "present", "subject_alt_names": ["caching-service"], "usages": ["server", "client"],
+    "key_type": "ecdsa-p256", "validity": "P90D", "renew_before": "P30D", "force": False, "trusted_certificates": None, "destination": "kubernetes_secret",
+    "namespace": "caching-system", "secret": "caching-service-tls", "versioned": False, "keep_previous": 2,
+    **dict.fromkeys(("common_name", "organization", "owner", "group", "path", "keystore_password", "keystore_path", "kubeconfig", "context",
+                     "certificate_content",
+                     "certificate_path", "key_content", "key_path", "chain_content", "chain_path", "csr_content")),
 }
 
 
@@ -66,8 +37,8 @@ class Api:
     def __init__(self) -> None:
         self.held: dict[str, dict[str, t.Any]] = {}
         self.calls: list[str] = []
-        self.before: dict[str, t.Callable[[], None]] = {}  # what somebody else does just before a call
-        self.lost: set[str] = set()  # calls whose answer never comes
+        self.before: dict[str, t.Callable[[], None]] = {}    # what somebody else does just before a call
+        self.lost: set[str] = set()                           # calls whose answer never comes
         self.number = 0
 
     def _begin(self, verb: str, name: str) -> None:
@@ -87,19 +58,9 @@ class Api:
 
     def _object(self, name: str) -> client.V1Secret:
         body = self.held[name]
-        return client.V1Secret(
-            metadata=client.V1ObjectMeta(
-                **{
-                    "name": name,
-                    "labels": body["metadata"].get("labels"),
-                    "annotations": body["metadata"].get("annotations"),
-                    "resource_version": body["metadata"]["resourceVersion"],
-                }
-            ),
-            data=body["data"],
-            type=body["type"],
-            immutable=body.get("immutable"),
-        )
+        meta = {key: body["metadata"].get(key) for key in ("labels", "annotations")}
+        return client.V1Secret(metadata=client.V1ObjectMeta(name=name, resource_version=body["metadata"]["resourceVersion"], **meta),
+                               data=body["data"], type=body["type"], immutable=body.get("immutable"))
 
     def read_namespaced_secret(self, name: str, _namespace: str, **_options: t.Any) -> client.V1Secret:
         self._begin("get", name)
@@ -110,9 +71,7 @@ class Api:
     def list_namespaced_secret(self, _namespace: str, label_selector: str, **_options: t.Any) -> client.V1SecretList:
         self._begin("list", "")
         label, _sign, value = label_selector.partition("=")
-        return client.V1SecretList(
-            items=[self._object(name) for name, one in self.held.items() if (one["metadata"].get("labels") or {}).get(label) == value]
-        )
+        return client.V1SecretList(items=[self._object(name) for name, one in self.held.items() if (one["metadata"].get("labels") or {}).get(label) == value])
 
     def create_namespaced_secret(self, _namespace: str, body: dict[str, t.Any], **_options: t.Any) -> None:
         name = body["metadata"]["name"]
@@ -164,11 +123,8 @@ def test_in_place_is_one_request_and_nothing_the_second_time(api: Api) -> None:
     assert first["changed"] and first["version"] == 1 and first["secret"] == {"namespace": "caching-system", "name": "caching-service-tls"}
     assert [call for call in api.calls if not call.startswith("get")] == ["create caching-service-tls"]
     held = api.held["caching-service-tls"]
-    assert (
-        held["type"] == "kubernetes.io/tls"
-        and set(held["data"]) == {"tls.crt", "tls.key", "ca.crt"}
-        and held["metadata"]["annotations"] == {"exalt.caching/version": "1"}
-    )
+    assert held["type"] == "kubernetes.io/tls" and set(held["data"]) == {"tls.crt", "tls.key", "ca.crt"}
+    assert held["metadata"]["annotations"] == {"exalt.caching/version": "1"}
     api.calls.clear()
     assert not done()["changed"] and set(api.calls) == {"get caching-service-tls"}
 
@@ -181,12 +137,8 @@ def test_in_place_keeps_its_name_what_others_put_there_and_earlier_versions(api:
     old = data(api)
     second = done(force=True)
     now = data(api)
-    assert (
-        second["version"] == 2
-        and now["notes"] == b"by hand"
-        and now["tls.key"] != old["tls.key"]
-        and api.held["caching-service-tls"]["metadata"]["labels"]["team"] == "caching"
-    )
+    assert second["version"] == 2 and now["notes"] == b"by hand" and now["tls.key"] != old["tls.key"]
+    assert api.held["caching-service-tls"]["metadata"]["labels"]["team"] == "caching"
     rows = json.loads(now["previous"])
     assert [row["number"] for row in rows] == [1] and base64.b64decode(rows[0]["files"]["tls.key"]) == old["tls.key"]
     for _again in range(3):
@@ -214,9 +166,7 @@ def test_a_secret_that_somebody_else_made_is_judged_and_kept_for_the_way_back(ap
 
 def test_an_empty_secret_is_filled(api: Api) -> None:
     """So the account that fills it needs no right to create others."""
-    api._put(
-        "caching-service-tls", {"metadata": {"name": "caching-service-tls"}, "type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}
-    )
+    api._put("caching-service-tls", {"metadata": {"name": "caching-service-tls"}, "type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}})
     assert done()["version"] == 1 and api.calls.count("update caching-service-tls") == 1 and "create caching-service-tls" not in api.calls
 
 
@@ -270,10 +220,7 @@ def test_versions_are_secrets_of_their_own(api: Api) -> None:
         assert done(versioned=True, force=True)["secret"]["name"] == f"caching-service-tls-{number}"
     assert sorted(api.held) == [f"caching-service-tls-{number}" for number in (2, 3, 4)]
     back = done(versioned=True, state="rolled_back")
-    assert (
-        back["secret"]["name"] == "caching-service-tls-5"
-        and data(api, "caching-service-tls-5")["tls.key"] == data(api, "caching-service-tls-3")["tls.key"]
-    )
+    assert back["secret"]["name"] == "caching-service-tls-5" and data(api, "caching-service-tls-5")["tls.key"] == data(api, "caching-service-tls-3")["tls.key"]
     assert not done(versioned=True, state="rolled_back")["changed"] and not done(versioned=True)["changed"]
     with pytest.raises(CachingError, match="keep_previous: versioned Secrets need at least 1"):
         job(versioned=True, keep_previous=0)
@@ -305,10 +252,8 @@ def test_refusals_are_one_line_without_contents(api: Api, monkeypatch: pytest.Mo
     monkeypatch.setattr(api, "create_namespaced_secret", refused)
     with pytest.raises(CachingError) as told:
         done()
-    assert told.value.message == (
-        "secret: create of caching-system/caching-service-tls was refused with 403: secrets is forbidden: data …"
-        "; the account needs create on secrets in caching-system"
-    )
+    assert told.value.message == ("secret: create of caching-system/caching-service-tls was refused with 403: secrets is forbidden: data …"
+                                  "; the account needs create on secrets in caching-system")
     monkeypatch.undo()
     with pytest.raises(CachingError, match="^kubeconfig: there is no file /nowhere on the host"):
         job(kubeconfig="/nowhere")

@@ -11,6 +11,7 @@ import fcntl
 import grp
 import os
 import pwd
+import shutil
 import stat
 import typing as t
 
@@ -71,15 +72,27 @@ def write(path: str, content: bytes, mode: int, owner: tuple[int, int] = (-1, -1
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-        settle(handle, mode, owner)
+        _settle(handle, mode, owner)
         file.flush()
         os.fsync(handle)
 
 
-def settle(target: int | str, mode: int, owner: tuple[int, int]) -> None:
+def _settle(handle: int, mode: int, owner: tuple[int, int]) -> None:
     if owner != (-1, -1):
-        os.chown(target, *owner)
-    os.chmod(target, mode)
+        os.fchown(handle, *owner)
+    os.fchmod(handle, mode)
+
+
+def settle(path: str, mode: int, owner: tuple[int, int]) -> None:
+    """Owner and mode of a file that is one: nobody gets those of another file by a link that he put in its place."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise CachingError(f"path: {path} is no file that this module made; remove it")
+        _settle(handle, mode, owner)
+    finally:
+        os.close(handle)
 
 
 def sync(folder: str) -> None:
@@ -111,9 +124,7 @@ def read(path: str) -> bytes | None:
 def remove(path: str) -> None:
     """A file, or a folder of files."""
     if os.path.isdir(path) and not os.path.islink(path):
-        for name in os.listdir(path):
-            remove(os.path.join(path, name))
-        os.rmdir(path)
+        shutil.rmtree(path)
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -134,7 +145,9 @@ def owner(user: str | None, group: str | None) -> tuple[int, int]:
 
 def differs(path: str, mode: int, wanted: tuple[int, int]) -> str:
     """How owner or mode of a file are not as declared."""
-    status = os.stat(path)
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        return f"{path} is a link"
     if stat.S_IMODE(status.st_mode) != mode:
         return f"{path} has mode {stat.S_IMODE(status.st_mode):04o}, declared is {mode:04o}"
     for what, have, want in (("owner", status.st_uid, wanted[0]), ("group", status.st_gid, wanted[1])):

@@ -105,7 +105,7 @@ class Files:
         found = []
         for folder in folders:
             place = self._at(VERSIONS, folder)
-            found.append(disk.differs(place, 0o755, self.owner))
+            found.append(disk.differs(place, 0o755, (-1, -1)))
             found += [disk.differs(os.path.join(place, name), self._mode(name), self.owner) for name in os.listdir(place)]
         return tuple(text for text in found if text)
 
@@ -165,7 +165,7 @@ class Files:
                     place = self._at(VERSIONS, f"{version.number:04}")
                     for name in os.listdir(place):
                         disk.settle(os.path.join(place, name), self._mode(name), self.owner)
-                    disk.settle(place, 0o755, self.owner)
+                    os.chmod(place, 0o755)
             if self.keystore and found.current and KEYSTORE in found.current.files and self._links(found.current):
                 disk.folders(os.path.dirname(self.keystore), 0o755)
                 disk.link(self._at(CURRENT, KEYSTORE), self.keystore, self.keystore + ".new")
@@ -174,16 +174,18 @@ class Files:
         os.mkdir(folder, 0o700)
         for name, content in files.items():
             disk.write(os.path.join(folder, name), content, self._mode(name), self.owner)
-        disk.settle(folder, mode, self.owner)
+        os.chmod(folder, mode)      # folders are of who runs this: else who owns the files could put others in their place
         disk.sync(folder)
 
     def _remove_left(self) -> Contents:
-        """A version that goes is no version from the first moment on."""
+        """A version or a request that goes is none from the first moment on."""
         found = self.read()
         for name in found.untidy:
-            if _NUMBER.fullmatch(os.path.basename(name)):
-                going = self._at(VERSIONS, f".going-{os.path.basename(name)}")
-                os.rename(self._at(name), going)
+            folder, last = os.path.split(name)
+            if not last.startswith("."):
+                going = os.path.join(folder, f".{last}.going")
+                disk.remove(self._at(going))
+                os.rename(self._at(name), self._at(going))
                 name = going
             disk.remove(self._at(name))
         return found

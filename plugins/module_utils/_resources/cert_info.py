@@ -46,23 +46,15 @@ class Survey:
         if not 0 < timeout <= 600:
             raise CachingError("timeout: it must be between more than zero and PT10M")
         hosts = [name.text for name in self.names if name.kind != "URI"]
-        roots = b"".join(
-            model.pem(model.certificates(text, f"trusted_certificates[{number}]")) for number, text in enumerate(params["trusted_certificates"] or [])
-        )
+        roots = b"".join(model.pem(model.certificates(text, f"trusted_certificates[{number}]"))
+                         for number, text in enumerate(params["trusted_certificates"] or []))
         if params["path"] and params["protocol"] != "https":
             raise CachingError("path: only for protocol https")
         if params["path"] and not re.fullmatch(r"/[\x21-\x7e]*", params["path"]):
             raise CachingError(f"path: {one_line(repr(params['path']), 80)} is no path of a URL")
         self.peer = _x509.Peer(
-            params["protocol"],
-            roots.decode(),
-            params["ca_path"],
-            params["client_cert"],
-            params["client_key"] or params["client_cert"],
-            params["server_name"] or (hosts[0].replace("*", "any", 1) if hosts else ""),
-            params["path"] or "",
-            timeout,
-        )
+            params["protocol"], roots.decode(), params["ca_path"], params["client_cert"], params["client_key"] or params["client_cert"],
+            params["server_name"] or (hosts[0].replace("*", "any", 1) if hosts else ""), params["path"] or "", timeout)
         self._pair = self._contexts()
 
     def _expected(self, every: str | None, single: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -98,7 +90,7 @@ class Survey:
         host, port = self.endpoints[endpoint]
         try:
             seen = _x509.look(host, port, self.peer, self._pair)
-        except ValueError as error:  # a name that can't be sent
+        except ValueError as error:   # a name that can't be sent
             return Look(endpoint, problem=one_line(error, 120))
         try:
             facts = tuple(model.facts(one) for one in model.from_der(seen.chain))
@@ -120,12 +112,8 @@ class Survey:
         results = {"certificates": rows, "healthy": not problems, "problems": problems, "metrics": served.metrics(rows)}
         if failed := served.failures(looks, self.limits, now):
             within = span(self.limits.fail or 0.0)
-            raise CachingError(
-                f"{len(failed)} of {len(looks)} certificates end within fail_before ({within}): {', '.join(failed[:20])}"
-                f"{', …' if len(failed) > 20 else ''}",
-                failed_endpoints=failed,
-                **results,
-            )
+            raise CachingError(f"{len(failed)} of {len(looks)} certificates end within fail_before ({within}): {', '.join(failed[:20])}"
+                               f"{', …' if len(failed) > 20 else ''}", failed_endpoints=failed, **results)
         return results
 
 

@@ -11,7 +11,6 @@ import ssl
 import threading
 import time
 import typing as t
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import 
 from tests.harness.modules import ModuleResult, run_module
 from tests.harness.sequence import accepted
 from tests.harness.targets import Fleet, FleetProxy
-from tests.harness.tls_parties import tls_server
+from tests.harness.tls_parties import talker, tls_server
 
 DAY = 86400.0
 
@@ -62,24 +61,6 @@ def look(made: Made, *ports: int, **options: t.Any) -> ModuleResult:
     return run_module("cert_info", {"endpoints": [f"127.0.0.1:{port}" for port in ports], "ca_path": str(made.roots), **options})
 
 
-@contextlib.contextmanager
-def talker(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Something that listens and is no TLS server."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                wire, _address = listener.accept()
-                threading.Thread(target=answer, args=(wire,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -110,26 +91,12 @@ def test_each_instance_serves_by_tls(fleet: Fleet, proxies: FleetProxy) -> None:
 def test_each_endpoint_has_its_own_problems(made: Made, tmp_path: Path) -> None:
     """One task over a good one and nine kinds of bad ones: each is told at its endpoint, and nothing fails."""
     foreign = Made(tmp_path)
-    pairs = {
-        "good": made.pair("good"),
-        "foreign": foreign.pair("foreign"),
-        "other-name": made.pair("other", "other.example"),
-        "over": made.pair("over", begin=-100 * DAY),
-        "soon": made.pair("soon", begin=-80 * DAY),
-        "early": made.pair("early", begin=2 * DAY),
-    }
-    told = {
-        "good": [],
-        "foreign": ["clients refuse its chain: unable to get local issuer certificate"],
-        "other-name": ["it is not valid for 127.0.0.1"],
-        "over": ["clients refuse its chain: certificate has expired", "it expired on "],
-        "soon": ["it expires in 10 days, on "],
-        "early": ["clients refuse its chain: certificate is not yet valid", "it is valid from "],
-        "closed": ["Connection refused"],
-        "plain": ["wrong version number"],
-        "silent": ["no answer within 2 s"],
-        "hangs-up": [""],
-    }
+    pairs = {"good": made.pair("good"), "foreign": foreign.pair("foreign"), "other-name": made.pair("other", "other.example"),
+             "over": made.pair("over", begin=-100 * DAY), "soon": made.pair("soon", begin=-80 * DAY), "early": made.pair("early", begin=2 * DAY)}
+    told = {"good": [], "foreign": ["clients refuse its chain: unable to get local issuer certificate"], "other-name": ["it is not valid for 127.0.0.1"],
+            "over": ["clients refuse its chain: certificate has expired", "it expired on "], "soon": ["it expires in 10 days, on "],
+            "early": ["clients refuse its chain: certificate is not yet valid", "it is valid from "], "closed": ["Connection refused"],
+            "plain": ["wrong version number"], "silent": ["no answer within 2 s"], "hangs-up": [""]}
     with contextlib.ExitStack() as stack:
         ports = {name: stack.enter_context(tls_server(*pair)) for name, pair in pairs.items()}
         ports["closed"] = free_port()
@@ -140,10 +107,7 @@ def test_each_endpoint_has_its_own_problems(made: Made, tmp_path: Path) -> None:
         found = accepted(look(made, *ports.values(), timeout="PT2S"))
         assert time.monotonic() - started < 30
     for name, row in zip(ports, found["certificates"], strict=True):
-        assert len(row["problems"]) == len(told[name]) and all(want in text for want, text in zip(told[name], row["problems"])), (
-            name,
-            row["problems"],
-        )
+        assert len(row["problems"]) == len(told[name]) and all(want in text for want, text in zip(told[name], row["problems"])), (name, row["problems"])
         assert bool(row["fingerprint"]) is (name in pairs) and row["reachable"] is (name in pairs), name
         if name in pairs:
             assert row["fingerprint"] == Made.print_of(pairs[name]) and row["chain"][0]["fingerprint"] == row["fingerprint"]
@@ -157,9 +121,7 @@ def test_names_and_the_name_of_the_handshake(made: Made) -> None:
         good = look(made, port, names=["*.redis.svc", "caching-service", "redis-0.redis.svc"])
         assert good["healthy"], good["problems"]
         assert look(made, port, names=["caching-service", "bank.example"])["problems"] == [f"127.0.0.1:{port}: it is not valid for bank.example"]
-        assert look(made, port, server_name="bank.example", names=["caching-service"])["problems"] == [
-            f"127.0.0.1:{port}: it is not valid for bank.example"
-        ]
+        assert look(made, port, server_name="bank.example", names=["caching-service"])["problems"] == [f"127.0.0.1:{port}: it is not valid for bank.example"]
         assert accepted(look(made, port, server_name="caching-service", ca_path=None, trusted_certificates=[made.roots.read_text()]))["healthy"]
 
 
@@ -244,8 +206,7 @@ def test_a_path_that_is_not_answered_well(made: Made) -> None:
 
 
 BAD: dict[str, tuple[dict[str, t.Any], str]] = {
-    "none": ({"endpoints": []}, "endpoints: give at least one"),
-    "no-port": ({"endpoints": ["localhost"]}, "endpoints: 'localhost' is no host:port"),
+    "none": ({"endpoints": []}, "endpoints: give at least one"), "no-port": ({"endpoints": ["localhost"]}, "endpoints: 'localhost' is no host:port"),
     "port": ({"endpoints": ["a:70000"]}, "endpoints: 'a:70000' is no host:port"),
     "url": ({"endpoints": ["https://a:1"]}, "endpoints: 'https://a:1' is no host:port"),
     "ca": ({"ca_path": "/nonesuch"}, "ca_path: there is no file /nonesuch on the host"),
@@ -254,11 +215,9 @@ BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "key-alone": ({"client_key": "{bad}"}, "missing parameter(s) required by 'client_key': client_cert"),
     "print": ({"fingerprint": "12"}, "fingerprint: '12' is no SHA-256"),
     "prints": ({"fingerprints": {"b:2": "00" * 32}}, "fingerprints: b:2 is not among the endpoints"),
-    "names": ({"names": ["a b"]}, "names: 'a b' is neither"),
-    "warn": ({"warn_before": "soon"}, "warn_before: 'soon' is no"),
+    "names": ({"names": ["a b"]}, "names: 'a b' is neither"), "warn": ({"warn_before": "soon"}, "warn_before: 'soon' is no"),
     "concurrency": ({"concurrency": 0}, "concurrency: it goes from 1"),
-    "timeout": ({"timeout": "PT0S"}, "timeout: it must be between"),
-    "path": ({"path": "health"}, "path: 'health' is no path"),
+    "timeout": ({"timeout": "PT0S"}, "timeout: it must be between"), "path": ({"path": "health"}, "path: 'health' is no path"),
     "path-for": ({"path": "/", "protocol": "redis"}, "path: only for protocol https"),
     "roots": ({"trusted_certificates": ["x"]}, "trusted_certificates[0]: it holds no certificate"),
 }
@@ -270,12 +229,8 @@ def test_bad_options(tmp_path: Path, change: dict[str, t.Any], told: str) -> Non
     bad.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     given = {name: str(bad) if value == "{bad}" else value for name, value in {"endpoints": ["127.0.0.1:1"], **change}.items()}
     result = run_module("cert_info", given)
-    assert (
-        result.get("failed")
-        and not result.crashed
-        and told.replace("{bad}", str(bad)).removesuffix(" no") in result["msg"]
-        and "\n" not in result["msg"]
-    ), result["msg"]
+    assert result.get("failed") and not result.crashed and "\n" not in result["msg"], result["msg"]
+    assert told.replace("{bad}", str(bad)).removesuffix(" no") in result["msg"]
 
 
 def test_names_that_can_not_be_resolved_are_a_problem_of_their_endpoint(made: Made) -> None:

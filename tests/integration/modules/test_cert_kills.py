@@ -43,17 +43,10 @@ def steps(place: Path) -> Iterator[Steps]:
 def base(place: Path) -> Args:
     """Everything at once: an authority, keystores, a link, one version kept."""
     now = place / "now"
-    return {
-        "name": "caching-service",
-        "ca_certificate_path": f"{now}/ca/ca.crt",
-        "ca_key_path": f"{now}/ca/ca.key",
-        "ca_key_passphrase": "correct horse battery",
-        "subject_alt_names": ["caching-service"],
-        "path": f"{now}/tls",
-        "keystore_password": "changeit",
-        "keystore_path": f"{now}/jvm/keystore.p12",
-        "keep_previous": 1,
-    }
+    return {"name": "caching-service", "ca_certificate_path": f"{now}/ca/ca.crt", "ca_key_path": f"{now}/ca/ca.key",
+            "ca_key_passphrase": "correct horse battery",
+            "subject_alt_names": ["caching-service"], "path": f"{now}/tls", "keystore_password": "changeit", "keystore_path": f"{now}/jvm/keystore.p12",
+            "keep_previous": 1}
 
 
 def served(now: Path) -> str:
@@ -99,10 +92,8 @@ def tidy(now: Path, versions: int) -> None:
     assert os.readlink(now / "jvm" / "keystore.p12") == f"{now}/tls/current/keystore.p12" and (now / "jvm" / "keystore.p12").exists()
 
 
-SCENES: dict[str, tuple[int, Args]] = {  # how many certificates are there before, and what is asked for
-    "first": (0, {}),
-    "renewal": (2, {"subject_alt_names": ["caching-service", "other"]}),
-    "rollback": (2, {"state": "rolled_back"}),
+SCENES: dict[str, tuple[int, Args]] = {     # how many certificates are there before, and what is asked for
+    "first": (0, {}), "renewal": (2, {"subject_alt_names": ["caching-service", "other"]}), "rollback": (2, {"state": "rolled_back"}),
     "request": (1, {"state": "requested", "subject_alt_names": ["caching-service", "other"]}),
 }
 
@@ -171,19 +162,11 @@ def test_a_request_that_is_completed_can_be_cut_off_anywhere(steps: Steps, place
     names = ["caching-service", "other"]
     authority = {name: value for name, value in base.items() if name.startswith("ca_")}
     asked = accepted(run_module("cert_rotate", {**base, "state": "requested", "subject_alt_names": names}))
-    signed = accepted(
-        run_module(
-            "cert_rotate", {"name": "caching-service", "state": "signed", "csr_content": asked["csr"], "subject_alt_names": names, **authority}
-        )
-    )
+    signed = accepted(run_module("cert_rotate",
+                                 {"name": "caching-service", "state": "signed", "csr_content": asked["csr"], "subject_alt_names": names, **authority}))
     plain = {name: value for name, value in base.items() if not name.startswith("ca_")}
-    wanted = {
-        **plain,
-        "provider": "provided",
-        "subject_alt_names": names,
-        "certificate_content": signed["certificate_content"],
-        "chain_content": signed["chain_content"],
-    }
+    wanted = {**plain, "provider": "provided", "subject_alt_names": names, "certificate_content": signed["certificate_content"],
+              "chain_content": signed["chain_content"]}
     stage = place / "stage-requested"
     shutil.copytree(now, stage, symlinks=True)
     total = len(steps.run("cert_rotate", wanted).steps)
@@ -193,10 +176,7 @@ def test_a_request_that_is_completed_can_be_cut_off_anywhere(steps: Steps, place
         assert steps.run("cert_rotate", wanted, kill=step).result is None and served(now)
         keys_are_safe(now)
         finished = steps.run("cert_rotate", wanted).result
-        assert finished and not finished.get("failed") and finished["certificate"]["fingerprint"] == signed["certificate"]["fingerprint"], (
-            step,
-            finished,
-        )
+        assert finished and not finished.get("failed") and finished["certificate"]["fingerprint"] == signed["certificate"]["fingerprint"], (step, finished)
         assert not (steps.run("cert_rotate", wanted).result or {})["changed"]
         tidy(now, 2)
     print(f"completion: {total} steps")
@@ -208,18 +188,11 @@ def test_files_that_may_not_grow(steps: Steps, place: Path, base: Args) -> None:
         now = staged(place, base, 1)
         old = served(now)
         result = steps.run("cert_rotate", {**base, "force": True}, limit=limit).result
-        assert (
-            result and result["failed"] and result["msg"] == f"path: {now}/tls: File too large; what served before serves on" and served(now) == old
-        )
+        assert result and result["failed"] and result["msg"] == f"path: {now}/tls: File too large; what served before serves on" and served(now) == old
         tidy(now, 1)
     shutil.rmtree(place / "now")
     result = steps.run("cert_rotate", base, limit=100).result
-    assert (
-        result
-        and result["failed"]
-        and result["msg"].startswith("ca_key_path: ")
-        and result["msg"].endswith("File too large; there is no authority yet")
-    )
+    assert result and result["failed"] and result["msg"].startswith("ca_key_path: ") and result["msg"].endswith("File too large; there is no authority yet")
     assert not list((place / "now" / "ca").iterdir()), "not even a part of an authority"
     assert (steps.run("cert_rotate", base).result or {})["changed"]
 
@@ -238,8 +211,6 @@ def test_two_destinations_at_once_make_one_authority(tmp_path: Path, base: Args)
     shared = {name: value.replace(str(Path(base["path"]).parent), str(tmp_path)) if isinstance(value, str) else value for name, value in base.items()}
     del shared["keystore_path"]
     with ThreadPoolExecutor(3) as threads:
-        results = [
-            accepted(one) for one in threads.map(lambda number: run_module("cert_rotate", {**shared, "path": f"{tmp_path}/tls-{number}"}), range(3))
-        ]
+        results = [accepted(one) for one in threads.map(lambda number: run_module("cert_rotate", {**shared, "path": f"{tmp_path}/tls-{number}"}), range(3))]
     assert len({one["authority"]["fingerprint"] for one in results}) == 1 and len({one["certificate"]["issuer"] for one in results}) == 1
     assert sum(one["authority"]["made"] for one in results) == 1

@@ -25,15 +25,9 @@ Args = dict[str, t.Any]
 
 @pytest.fixture
 def base(tmp_path: Path) -> Args:
-    return {
-        "name": "caching-service",
-        "ca_certificate_path": f"{tmp_path}/ca/ca.crt",
-        "ca_key_path": f"{tmp_path}/ca/ca.key",
-        "ca_key_passphrase": "correct horse battery",
-        "subject_alt_names": NAMES,
-        "path": f"{tmp_path}/tls",
-        "keystore_password": PASSWORD,
-    }
+    return {"name": "caching-service", "ca_certificate_path": f"{tmp_path}/ca/ca.crt", "ca_key_path": f"{tmp_path}/ca/ca.key",
+            "ca_key_passphrase": "correct horse battery",
+            "subject_alt_names": NAMES, "path": f"{tmp_path}/tls", "keystore_password": PASSWORD}
 
 
 @pytest.mark.parametrize("limits", [[], ["localhost", "caching-service", "redis.svc", "127.0.0.0/8"]], ids=["any-name", "constrained"])
@@ -52,22 +46,9 @@ def test_openssl_and_python_accept_it(base: Args, tmp_path: Path, kind: str, lim
         for host in HOSTS:
             assert shake(strict_client(tls / "ca.crt", (tls / "tls.crt", tls / "tls.key")), port, host) == ""
         assert "Hostname mismatch" in shake(strict_client(tls / "ca.crt", (tls / "tls.crt", tls / "tls.key")), port, "other")
-        code, said = openssl(
-            "s_client",
-            "-connect",
-            f"127.0.0.1:{port}",
-            "-CAfile",
-            tls / "ca.crt",
-            "-cert",
-            tls / "tls.crt",
-            "-key",
-            tls / "tls.key",
-            "-x509_strict",
-            "-verify_hostname",
-            "caching-service",
-            "-verify_return_error",
-            "-brief",
-        )
+        code, said = openssl("s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", tls / "ca.crt", "-cert", tls / "tls.crt", "-key", tls / "tls.key",
+                             "-x509_strict",
+                             "-verify_hostname", "caching-service", "-verify_return_error", "-brief")
         assert code == 0 and "Verification: OK" in said, said
         without = shake(strict_client(tls / "ca.crt"), port, "localhost")
         assert without, "who shows no certificate is refused"
@@ -142,19 +123,9 @@ def nodes(base: Args, tmp_path: Path) -> Iterator[list[Node]]:
 
 def look(base: Args, node: Node, **options: t.Any) -> dict[str, t.Any]:
     tls = node.tls
-    return accepted(
-        run_module(
-            "cert_info",
-            {
-                "endpoints": [f"127.0.0.1:{node.port}"],
-                "protocol": "redis",
-                "ca_path": str(tls / "ca.crt"),
-                "client_cert": str(tls / "tls.crt"),
-                "client_key": str(tls / "tls.key"),
-                **options,
-            },
-        )
-    )
+    return accepted(run_module("cert_info", {
+        "endpoints": [f"127.0.0.1:{node.port}"], "protocol": "redis", "ca_path": str(tls / "ca.crt"), "client_cert": str(tls / "tls.crt"),
+        "client_key": str(tls / "tls.key"), **options}))
 
 
 def known(nodes: list[Node]) -> list[str]:

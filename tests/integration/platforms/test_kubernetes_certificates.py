@@ -37,17 +37,10 @@ def core(cluster: Cluster) -> Iterator[client.CoreV1Api]:
 
 @pytest.fixture
 def base(cluster: Cluster, core: client.CoreV1Api, tmp_path: Path) -> Args:
-    return {
-        "name": "caching-service",
-        "ca_certificate_path": f"{tmp_path}/ca.crt",
-        "ca_key_path": f"{tmp_path}/ca.key",
-        "ca_key_passphrase": "correct horse battery",
-        "subject_alt_names": ["caching-service"],
-        "destination": "kubernetes_secret",
-        "namespace": NAMESPACE,
-        "secret": f"tls-{secrets.token_hex(4)}",
-        "kubeconfig": str(cluster.state.kubeconfig()),
-    }
+    return {"name": "caching-service", "ca_certificate_path": f"{tmp_path}/ca.crt", "ca_key_path": f"{tmp_path}/ca.key",
+            "ca_key_passphrase": "correct horse battery",
+            "subject_alt_names": ["caching-service"], "destination": "kubernetes_secret", "namespace": NAMESPACE, "secret": f"tls-{secrets.token_hex(4)}",
+            "kubeconfig": str(cluster.state.kubeconfig())}
 
 
 def files(core: client.CoreV1Api, name: str) -> dict[str, bytes]:
@@ -103,14 +96,9 @@ def test_the_least_rights_are_enough(cluster: Cluster, core: client.CoreV1Api, b
     core.create_namespaced_service_account(NAMESPACE, {"metadata": {"name": name}})
     rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": ["get", "update"]}
     rights.create_namespaced_role(NAMESPACE, {"metadata": {"name": name}, "rules": [rule]})
-    rights.create_namespaced_role_binding(
-        NAMESPACE,
-        {
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
-        },
-    )
+    rights.create_namespaced_role_binding(NAMESPACE, {
+        "metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}]})
     token = core.create_namespaced_service_account_token(name, NAMESPACE, {"spec": {"expirationSeconds": 3600}}).status.token
     path = tmp_path / "kubeconfig"
     paths.write(path, json.dumps(kubeconfig(cluster.state, token)))
@@ -125,9 +113,8 @@ def test_the_least_rights_are_enough(cluster: Cluster, core: client.CoreV1Api, b
 
 def test_what_somebody_changes_meanwhile_is_not_lost(core: client.CoreV1Api, base: Args) -> None:
     accepted(run_module("cert_rotate", base))
-    core.patch_namespaced_secret(
-        base["secret"], NAMESPACE, {"data": {"notes": base64.b64encode(b"by hand").decode()}, "metadata": {"labels": {"team": "caching"}}}
-    )
+    core.patch_namespaced_secret(base["secret"], NAMESPACE,
+                                 {"data": {"notes": base64.b64encode(b"by hand").decode()}, "metadata": {"labels": {"team": "caching"}}})
     accepted(run_module("cert_rotate", {**base, "force": True}))
     assert files(core, base["secret"])["notes"] == b"by hand"
     assert core.read_namespaced_secret(base["secret"], NAMESPACE).metadata.labels["team"] == "caching"
