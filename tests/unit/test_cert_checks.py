@@ -28,7 +28,7 @@ NOW = time.time()
 BOTH = frozenset(("server", "client"))
 NAMES = tuple(parse_all(["caching-service", "*.redis.svc", "10.0.0.7", "URI:spiffe://fleet/service"], "n"))
 WISH = Wish("caching-service", NAMES)
-HOSTS = ["caching-service", "redis-0.redis.svc", "10.0.0.7"]
+HOSTS = ("caching-service", "redis-0.redis.svc", "10.0.0.7")
 
 
 @functools.cache
@@ -127,9 +127,9 @@ def test_another_key_is_refused() -> None:
     assert found(leaf, make.new_key("ecdsa-p256"))[0].startswith("the key does not belong to the certificate; ")
 
 
-@pytest.mark.parametrize(("when", "told"), [(NOW - 200 * DAY, "it expired on "), (NOW + DAY, "it is valid from ")])
-def test_times_are_refused(when: float, told: str) -> None:
-    leaf, key = issued(issuer=authority("long", 3650 * DAY, NOW - 300 * DAY), when=when)
+@pytest.mark.parametrize(("days", "told"), [(-200, "it expired on "), (1, "it is valid from ")])
+def test_times_are_refused(days: int, told: str) -> None:
+    leaf, key = issued(issuer=authority("long", 3650 * DAY, NOW - 300 * DAY), when=NOW + days * DAY)
     assert [text for text in found(leaf, key, roots=[authority("long", 3650 * DAY, NOW - 300 * DAY).certificate]) if text.startswith(told)]
 
 
