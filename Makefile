@@ -45,8 +45,9 @@ test: folders ## gates, unit, contract, integration and faults; TESTS=unit narro
 bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets
 	@$(ISOLATED) $(PY) -m tests.benchmarks
 
-faults: folders ## the fault suite with counts and seeds; TRIALS= scales it
+faults: folders ## the fault suite with counts and seeds; TRIALS= scales it, PLATFORMS= adds long trials on fleets
 	@$(ISOLATED) $(PY) -m tests.faults
+	@[ -z "$(PLATFORMS)" ] || $(ISOLATED) $(PY) -m pytest -n $(WORKERS) -m campaign tests/integration/platforms
 
 fleet-up: setup known-platform ## start a trial fleet (PLATFORM=local; TLS=1: with TLS on Redis)
 	@$(PY) -m tests.fleet.$(PLATFORM) up

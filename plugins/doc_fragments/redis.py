@@ -22,6 +22,11 @@ options:
     description: Whether Redis is reached by TLS; certificates, and the addresses in them, are verified.
     type: bool
     default: false
+  redis_tls_server_name:
+    description:
+      - Name for which the certificate of every node has to be valid, instead of its own address. For nodes whose addresses change, as those
+        of pods do.
+    type: str
   redis_ca_path:
     description: File with the authorities (PEM) that are trusted for Redis, instead of the system's.
     type: path

@@ -47,6 +47,7 @@ REDIS: Spec = {
     "redis_username": {"type": "str", "fallback": _env("REDIS_USERNAME")},
     "redis_password": {"type": "str", "no_log": True, "fallback": _env("REDIS_PASSWORD")},
     "redis_tls": {"type": "bool", "default": False},
+    "redis_tls_server_name": {"type": "str"},
     "redis_ca_path": {"type": "path"},
     "redis_client_cert": {"type": "path"},
     "redis_client_key": {"type": "path", "no_log": False},

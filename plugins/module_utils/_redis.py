@@ -56,7 +56,8 @@ class Redis:
         }
         self._tls = _redis_tls.context(params)
         self._certificate = bool(params.get("redis_client_cert"))
-        self._pool = _pool_by(self._tls) if self._tls else None
+        self._name: str | None = params.get("redis_tls_server_name")
+        self._pool = _pool_by(self._tls, self._name) if self._tls else None
         self._looking = _redis_tls.looking(params) if self._tls else None
         self._cluster: RedisCluster | None = None
 
@@ -110,7 +111,7 @@ class Redis:
         try:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
-                wire = _redis_tls.secured(wire, host, self._tls)
+                wire = _redis_tls.secured(wire, self._name or host, self._tls)
             wire.settimeout(2 * options["socket_timeout"])  # many commands are answered at once
             if options["password"] is not None:
                 words = [word.encode() for word in ("AUTH", options["username"], options["password"]) if word is not None]
@@ -226,12 +227,12 @@ def _plain() -> dict[str, t.Any]:
     return options
 
 
-def _pool_by(context: ssl.SSLContext) -> t.Any:
+def _pool_by(context: ssl.SSLContext, name: str | None) -> t.Any:
     """A class of pools whose connections are made by TLS with this context, as their library has no option for one."""
     class Secure(redis.Connection):
         def _connect(self) -> ssl.SSLSocket:
             wire: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
-            return _redis_tls.secured(wire, self.host, context)
+            return _redis_tls.secured(wire, name or self.host, context)
 
     class Pool(redis.ConnectionPool):
         def __init__(self, **options: t.Any) -> None:

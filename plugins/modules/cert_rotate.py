@@ -40,8 +40,10 @@ options:
         with O(provider=provided) and no key completes it. Where nothing has to be renewed, RV(csr) is null.
       - V(signed) - the authority signs O(csr_content), and RV(certificate_content) is returned; nothing is installed.
       - V(authority) - there is an authority; where there is none it is made. Nothing is installed.
+      - V(activated) - keeps beside the certificate that the programs which use it have read it, so that a run that was cut off before
+        that is found by the next one (RV(activated)). Nothing else is looked at or changed.
     type: str
-    choices: [present, rolled_back, requested, signed, authority]
+    choices: [present, rolled_back, requested, signed, authority, activated]
     default: present
   ca_certificate_path:
     description:
@@ -129,7 +131,7 @@ options:
     type: list
     elements: str
   destination:
-    description: Where it is kept. Needed for V(present), V(rolled_back) and V(requested).
+    description: Where it is kept. Needed for V(present), V(rolled_back), V(requested) and V(activated).
     type: str
     choices: [files, kubernetes_secret]
     default: files
@@ -281,10 +283,14 @@ version:
   returned: O(state=present), O(state=rolled_back) and O(state=requested)
   type: int
 trusted:
-  description: The roots in C(ca.crt), each with fingerprint, subject and not_after.
+  description: The roots in C(ca.crt), each with fingerprint, subject, not_after and certificate_content (PEM).
   returned: O(state=present), O(state=rolled_back) and O(state=requested)
   type: list
   elements: dict
+activated:
+  description: Whether O(state=activated) was said of the version that serves.
+  returned: O(state=present), O(state=rolled_back), O(state=requested) and O(state=activated)
+  type: bool
 authority:
   description: The own authority; null with other providers, and in check mode before it is made.
   returned: success
@@ -353,7 +359,7 @@ def main():
         **{name: {"type": "str"} for name in texts}, **{name: {"type": "path"} for name in paths},
         name={"type": "str", "required": True},
         provider={"type": "str", "choices": ["ownca", "selfsigned", "provided"], "default": "ownca"},
-        state={"type": "str", "choices": ["present", "rolled_back", "requested", "signed", "authority"], "default": "present"},
+        state={"type": "str", "choices": ["present", "rolled_back", "requested", "signed", "authority", "activated"], "default": "present"},
         ca_key_path={"type": "path", "no_log": False},
         ca_key_passphrase={"type": "str", "no_log": True},
         ca_validity={"type": "str", "default": "P3650D"},

@@ -6,7 +6,7 @@
     authority/ca.crt  ca.key
     NAME/tls.crt  tls.key  ca.crt     links that stay, through the next one
     NAME/current                      link to the version in force: replacing it replaces all three
-    NAME/1/tls.crt  tls.key  ca.crt   a version; `ca.crt` is all that this member trusts
+    NAME/versions/0001/tls.crt  tls.key  ca.crt   a version; `ca.crt` is all that this member trusts. As cert_rotate keeps them
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ DAYS = 90
 
 def put(folder: Path, certificate: str, key: str, trust: str) -> None:
     """A new version, in force from one moment to the next."""
-    number = max((int(one.name) for one in folder.glob("[0-9]*")), default=0) + 1
+    versions = folder / "versions"
+    number = max((int(one.name) for one in versions.glob("[0-9]*")), default=0) + 1
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for part in (folder, folder / str(number)):     # each by itself: parents get a mode of their own
-        part.mkdir(exist_ok=True, mode=0o700)
-    for name, text in ((CERTIFICATE, certificate), (KEY, key), (TRUST, trust)):
-        paths.write(folder / str(number) / name, text)
+    version = versions / f"{number:04}"
+    for part in (folder, versions, version):        # each by itself: parents get a mode of their own
+        part.mkdir(exist_ok=True)
+        part.chmod(0o755)
+    for name, text, mode in ((CERTIFICATE, certificate, 0o644), (KEY, key, 0o600), (TRUST, trust, 0o644)):
+        paths.write(version / name, text)
+        (version / name).chmod(mode)
     new = folder / ".next"
     new.unlink(missing_ok=True)
-    new.symlink_to(str(number))
+    new.symlink_to(f"versions/{version.name}")
     new.replace(folder / CURRENT)
     for name in (CERTIFICATE, KEY, TRUST):
         if not (folder / name).is_symlink():

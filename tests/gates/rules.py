@@ -372,7 +372,7 @@ def what_is_included_gets_no_short_names(root: Path) -> Findings:
         for path in sorted((role / "tasks").rglob("*.yml")):
             for task in _tasks(load(path)):
                 if any(str(key).rpartition(".")[2] in ("include_tasks", "import_tasks", "include_role", "import_role") for key in task):
-                    short_ones = [name for name in task.get("vars") or {} if not name.startswith(("caching_", "__caching_"))]
+                    short_ones = [name for name in task.get("vars") or {} if not name.lstrip("_").startswith(("caching_", f"{role.name}_"))]
                     findings += [f"{short(root, path)}: {name} holds in what is included, too: call it __caching_{name}" for name in short_ones]
     return findings
 

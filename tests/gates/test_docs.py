@@ -8,8 +8,15 @@ from __future__ import annotations
 from tests.gates.conftest import Tools
 
 
+UNLUCKY = 'Unknown target name: "antsibull-docs-'     # its temporary folder had a name that ends with _, which is a link in RST
+
+
 def test_documentation_has_no_findings(tools: Tools) -> None:
-    tools.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")
+    command = ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")
+    done = tools.attempt(*command)
+    if UNLUCKY in done.stdout:
+        done = tools.attempt(*command)
+    assert done.returncode == 0, done.stdout
 
 
 def test_changelog_has_no_findings(tools: Tools) -> None:

@@ -6,6 +6,7 @@
     PATH/current -> versions/0002          what programs are told to read: PATH/current/tls.crt and so on
     PATH/versions/0001, 0002               tls.crt (with its chain), tls.key, ca.crt, keystore.p12, truststore.p12, version.json
     PATH/requested                         tls.key and tls.csr, while a request waits
+    PATH/activated                         number of the version that programs have read, once somebody said so
 
 A version is made under another name and renamed when it is whole, before the link is turned. So what is there under a number
 above that of the link was never served, and goes.
@@ -25,7 +26,7 @@ _NUMBER = re.compile(r"[0-9]{4,9}")
 _LINK = re.compile(r"versions/([0-9]{4,9})/?")
 _SERVES = "; what served before serves on"
 _INSTALLED = "; what serves is whole, and the next run does the rest"
-CURRENT, VERSIONS, REQUESTED = "current", "versions", "requested"
+CURRENT, VERSIONS, REQUESTED, ACTIVATED = "current", "versions", "requested", "activated"
 
 
 class Files:
@@ -70,8 +71,12 @@ class Files:
                 left.append(REQUESTED)
                 asked = {}
             previous = tuple(self._version(numbers, number) for number in older[:self.keep])
-            return Contents(current, previous, asked, tuple(left), self._drift([numbers[number] for number in (serving, *older[:self.keep])
-                                                                               if number in numbers]) + self._links(current))
+            drift = self._drift([numbers[number] for number in (serving, *older[:self.keep]) if number in numbers]) + self._links(current)
+            return Contents(current, previous, asked, tuple(left), drift, self._activated())
+
+    def _activated(self) -> int:
+        found = (disk.read(self._at(ACTIVATED)) or b"").strip()
+        return int(found) if _NUMBER.fullmatch(found.decode("ascii", "replace")) else 0
 
     def _serving(self) -> int:
         """The number that the link leads to; 0 where there is none yet."""
@@ -99,7 +104,7 @@ class Files:
     def _left(self, numbers: t.Mapping[int, str], serving: int, expendable: t.Iterable[int]) -> list[str]:
         names = [f"{VERSIONS}/{name}" for number, name in sorted(numbers.items()) if number > serving or number in set(expendable)]
         names += [f"{VERSIONS}/{name}" for name in self._names(VERSIONS) if name.startswith(".")]
-        return names + [name for name in self._names("") if name.startswith((".current", ".requested"))]
+        return names + [name for name in self._names("") if name.startswith((".current", ".requested", ".activated"))]
 
     def _drift(self, folders: t.Iterable[str]) -> tuple[str, ...]:
         found = []
@@ -156,6 +161,14 @@ class Files:
                 raise
             disk.sync(self.path)
             disk.remove(self._at(".requested.old"))
+
+    def mark(self, number: int) -> None:
+        with disk.told("path", "", self.path):
+            making = self._at(".activated")
+            disk.remove(making)
+            disk.write(making, f"{number:04}\n".encode(), 0o644)
+            os.replace(making, self._at(ACTIVATED))
+            disk.sync(self.path)
 
     def tidy(self) -> None:
         with disk.told("path", _INSTALLED, self.path):

@@ -28,13 +28,15 @@ class Version(t.NamedTuple):
 
 
 class Contents(t.NamedTuple):
-    """What a place has. ``previous``: newest first. ``untidy``: what a run that was cut off left. ``drift``: owners, modes and links."""
+    """What a place has. ``previous``: newest first. ``untidy``: what a run that was cut off left. ``drift``: owners, modes and links.
+    ``activated``: the version of which somebody said that its programs have read it, or 0."""
 
     current: Version | None = None
     previous: tuple[Version, ...] = ()
     asked: dict[str, bytes] = {}
     untidy: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    activated: int = 0
 
 
 class Moved(Exception):
@@ -56,6 +58,9 @@ class Place(t.Protocol):
 
     def tidy(self) -> None:
         """Remove what a run that was cut off left; owners, modes and links as declared."""
+
+    def mark(self, number: int) -> None:
+        """Keep that programs have read this version."""
 
     def where(self, version: Version | None) -> dict[str, t.Any]:
         """How results name it."""

@@ -31,7 +31,7 @@ _ATTEMPTS = 5
 class Decision(t.NamedTuple):
     """What is to be done, and why. ``keep``: the set that is installed; None where one is issued. ``after``: the diff's other side."""
 
-    action: t.Literal["nothing", "issue", "set", "request", "back", "tidy"]
+    action: t.Literal["nothing", "issue", "set", "request", "back", "tidy", "mark"]
     reasons: list[str]
     after: Results
     keep: Set | None = None
@@ -95,10 +95,10 @@ class Job:
         self.contents = self.place.read()
         self.have = held(self.contents.current)
         decide = {"present": self._provided if self.provider == "provided" else self._issued, "requested": self._requested,
-                  "rolled_back": self._rolled_back}
+                  "rolled_back": self._rolled_back, "activated": self._activated}
         found = decide[self.state]()
         left = [*self.contents.drift, *(f"{name} is not needed any more" for name in self.contents.untidy)]
-        if left and found.action == "nothing":
+        if left and found.action == "nothing" and self.state != "activated":
             found = found._replace(action="tidy", reasons=[*found.reasons, *left])
         changed = found.action != "nothing"
         before = self._before()
@@ -113,7 +113,7 @@ class Job:
         results = {"diff": {"before": before, "after": found.after if changed else before}, "reason": reason, "renewed": renewed, "csr": None,
                    "certificate": self._told(self.have), "previous": self._told(held(self.contents.previous[0]) if self.contents.previous else Held()),
                    "version": version.number if version else 0, "trusted": self._trusted(self.have.roots), "authority": None,
-                   **self.place.where(version), **found.results}
+                   "activated": version is not None and version.number == self.contents.activated, **self.place.where(version), **found.results}
         if self.authority:
             results["authority"] = self.authority.result(False)
         return changed, results
@@ -240,6 +240,14 @@ class Job:
         after = shown(facts, target.roots, bool(self.password), {})
         return Decision("back", [f"version {current.number} is rolled back to {what}"], after, target)
 
+    def _activated(self) -> Decision:
+        current = self.contents.current
+        if current is None:
+            raise CachingError("state: there is no certificate that programs could have read")
+        if current.number == self.contents.activated:
+            return Decision("nothing", [], {})
+        return Decision("mark", [f"version {current.number} was read by the programs that use it"], {**self._before(), "activated": current.number})
+
     # ---- what is given
 
     def _given(self, kind: str) -> tuple[list[t.Any], str]:
@@ -297,6 +305,9 @@ class Job:
         if decision.action == "tidy":
             self.place.tidy()
             return {}
+        if decision.action == "mark" and self.contents.current:
+            self.place.mark(self.contents.current.number)
+            return {"activated": True}
         if decision.action == "request":
             key = _cert_make.new_key(self.wish.key_type)
             csr = _cert_make.request(self.wish, key)
@@ -312,7 +323,7 @@ class Job:
         seen = self.place.read().current
         if seen is None or (seen.number, seen.files) != (version.number, version.files):
             raise CachingError(f"destination: version {number} was written, but something else is there now; run again")
-        return {"certificate": model.told(wanted.facts), "previous": self._told(self.have), "version": number,
+        return {"certificate": model.told(wanted.facts), "previous": self._told(self.have), "version": number, "activated": False,
                 "trusted": self._trusted(wanted.roots), "authority": self.authority.result(made) if self.authority else None, **self.place.where(version)}
 
     def _issue(self) -> Set:
@@ -333,5 +344,5 @@ class Job:
 
     @staticmethod
     def _trusted(roots: t.Sequence[t.Any]) -> list[Results]:
-        return [{"fingerprint": facts.fingerprint, "subject": facts.subject, "not_after": model.moment(facts.not_after)}
-                for facts in map(model.facts, roots)]
+        return [{"fingerprint": facts.fingerprint, "subject": facts.subject, "not_after": model.moment(facts.not_after),
+                 "certificate_content": model.pem([root]).decode()} for root in roots for facts in [model.facts(root)]]

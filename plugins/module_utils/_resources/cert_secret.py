@@ -35,7 +35,7 @@ except ImportError:
 
 _TIME = 30
 _PREVIOUS, _REQUESTED = "previous", "requested"       # keys of the Secret in place
-_VERSION, _BACK = "exalt.caching/version", "exalt.caching/rolled-back-from"
+_VERSION, _BACK, _ACTIVATED = "exalt.caching/version", "exalt.caching/rolled-back-from", "exalt.caching/activated"
 _LABEL, _MANAGED = "exalt.caching/certificate", {"app.kubernetes.io/managed-by": MANAGER}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?")
 _LONG = re.compile(r"[A-Za-z0-9+/=]{40,}")            # never shown, whatever it is
@@ -80,7 +80,7 @@ class Secrets:
         current = Version(_number(self._seen, _VERSION), _ours(data), _number(self._seen, _BACK))
         over = asked.get(KEY) is not None and asked[KEY] == data.get(KEY)
         untidy = [_REQUESTED] * over + [f"{_PREVIOUS} {one.number}" for one in previous[self.keep:]]
-        return Contents(current, previous[:self.keep], {} if over else asked, tuple(untidy))
+        return Contents(current, previous[:self.keep], {} if over else asked, tuple(untidy), activated=_number(self._seen, _ACTIVATED))
 
     def _read_series(self) -> Contents:
         answer = self._call("list", self._core.list_namespaced_secret, self.namespace, label_selector=f"{_LABEL}={self.name}")
@@ -91,7 +91,8 @@ class Secrets:
         current, older = (versions[0], versions[1:]) if versions else (None, [])
         over = current is not None and asked.get(KEY) is not None and asked[KEY] == current.files.get(KEY)
         untidy = [self._asked] * over + [f"{self.name}-{one.number}" for one in older[self.keep:]]
-        return Contents(current, tuple(older[:self.keep]), {} if over else asked, tuple(untidy))
+        marked = _number(self._series[current.number], _ACTIVATED) if current else 0
+        return Contents(current, tuple(older[:self.keep]), {} if over else asked, tuple(untidy), activated=marked)
 
     @property
     def _asked(self) -> str:
@@ -113,6 +114,12 @@ class Secrets:
         if self._get(self._asked):
             self._delete(self._asked)
         self._create({"metadata": {"name": self._asked, "labels": dict(_MANAGED)}, "type": "Opaque", "data": _encoded(files)})
+
+    def mark(self, number: int) -> None:
+        found = self._series[number] if self.versioned else self._seen or {}
+        meta = found["metadata"]
+        note = {"metadata": {"annotations": {_ACTIVATED: str(number)}, "resourceVersion": meta["resourceVersion"]}}
+        self._call("patch", self._core.patch_namespaced_secret, meta["name"], self.namespace, note, field_manager=MANAGER)
 
     def tidy(self) -> None:
         found = self.read()

@@ -12,6 +12,9 @@ server=$(command -v valkey-server || command -v redis-server)
     echo "include /etc/redis/redis.conf"
     echo "dir $data"
     echo "cluster-announce-ip $POD_IP"
+    if [ -n "${REDIS_HOSTNAME:-}" ]; then       # with TLS: clients verify names, as addresses change
+        printf 'cluster-announce-hostname %s\ncluster-preferred-endpoint-type hostname\n' "$REDIS_HOSTNAME"
+    fi
     if [ -n "${REDIS_PASSWORD:-}" ]; then
         escaped=$(printf '%s' "$REDIS_PASSWORD" | sed 's/[\\"]/\\&/g')
         printf 'requirepass "%s"\nmasterauth "%s"\nprotected-mode no\n' "$escaped" "$escaped"

@@ -45,7 +45,7 @@ def facts(state: State) -> dict[str, t.Any]:
 
 def inventory(state: State) -> dict[str, t.Any]:
     """The local fleet as one host of the group caching_fleet."""
-    known = facts(state)
+    known, operator = facts(state), state.certificate(OPERATOR)
     secret = {f"caching_{name}": f"{{{{ lookup('ansible.builtin.file', '{known['secrets'][name]}') }}}}"
               for name in (
                   "api_token", "admin_token", "monitor_token", "redis_password", "store_access_key", "store_secret_key")}
@@ -53,6 +53,10 @@ def inventory(state: State) -> dict[str, t.Any]:
         "ansible_connection": "local",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         "caching_platform": known["platform"],
+        "caching_certificate_paths": {
+            "service": str(state.certificate("{name}")), "redis": str(state.certificate("redis-{number}")), "client": str(operator)},
+        "caching_ca": {"path": str(state.folder / "own-authority"),
+                       "passphrase": f"{{{{ lookup('ansible.builtin.file', '{known['secrets']['ca_passphrase']}') }}}}"},
         **{f"caching_{name}": known[name] for name in (
             "service_url", "instances", "redis_nodes", "ca_path", "supervisor_config", "supervisorctl", "store_url",
             "store_endpoint_url", "redis_tls", "redis_ca_path", "redis_client_cert", "redis_client_key") if name in known},

@@ -43,13 +43,12 @@ def certificates(state: State) -> None:
     """One for each instance, which it also shows to Redis; with TLS on Redis also one for each node, and one for the modules."""
     authority = Authority("Exalt Caching local fleet")
     authority.keep(state.authority)
-    paths.write(state.ca, authority.certificate)
+    authority.supply(state.certificate(OPERATOR), OPERATOR, OPERATOR)
     for instance in INSTANCES:
         authority.supply(state.certificate(instance.name), "caching-service", "localhost", "127.0.0.1", "caching-service", instance.host)
     if TLS:
         for node in NODES:
             authority.supply(state.certificate(node.name), node.name, node.host)
-        authority.supply(state.certificate(OPERATOR), OPERATOR, OPERATOR)
 
 
 def node_config(state: State, node: Node) -> str:

@@ -25,7 +25,7 @@ OPERATOR = "operator"    # whose certificate the modules show to Redis
 SECRETS = (
     "api_token", "admin_token", "monitor_token",
     "redis_password", "redis_service_password", "redis_observer_password",
-    "store_access_key", "store_secret_key", "signing_key",
+    "store_access_key", "store_secret_key", "signing_key", "ca_passphrase",
 )
 
 
@@ -103,7 +103,7 @@ class State:
     @property
     def ca(self) -> Path:
         """What clients of the service trust."""
-        return self.folder / "ca.pem"
+        return self.certificate(OPERATOR) / "ca.crt"
 
     @property
     def authority(self) -> Path:
@@ -117,7 +117,7 @@ class State:
     @property
     def redis_tls(self) -> bool:
         """Whether this fleet's Redis is reached by TLS only, with a client certificate."""
-        return self.certificate(OPERATOR).exists()
+        return self.certificate(NODES[0].name).exists()
 
     @property
     def redis_options(self) -> dict[str, Any]:

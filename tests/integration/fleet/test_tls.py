@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import ssl
-import subprocess
-import sys
 import typing as t
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,11 +14,11 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.fleet import paths
 from tests.fleet.certificates import Authority
 from tests.fleet.local import layout
 from tests.harness.modules import run_module
 from tests.harness.plays import play
+from tests.harness.second_fleet import SecondFleet, second_fleet
 from tests.harness.sequence import accepted
 from tests.harness.until import until
 
@@ -30,32 +26,15 @@ pytestmark = pytest.mark.slow
 NETWORK = "127.0.8"
 
 
-def command(cache: Path, word: str, **environment: str) -> tuple[int, str]:
-    given = {**os.environ, "EXALT_CACHING_CACHE": str(cache), "EXALT_CACHING_NETWORK": NETWORK, "EXALT_CACHING_TLS": "1", **environment}
-    ran = subprocess.run([sys.executable, "-m", "tests.fleet.local", word], cwd=paths.ROOT, env=given, capture_output=True, text=True,
-                         stdin=subprocess.DEVNULL, timeout=90, check=False)
-    return ran.returncode, ran.stdout + ran.stderr
-
-
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Iterator[Path]:
-    """The cache folder of a running fleet; what is unpacked into the usual one is used."""
-    folder: Path = tmp_path_factory.mktemp("fleet")
-    kept = paths.cache() / "redis-server"
-    if kept.exists():
-        (folder / "redis-server").symlink_to(kept)
-    try:
-        code, text = command(folder, "up")
-        assert code == 0, text
-        yield folder
-    finally:
-        command(folder, "down")
+def second(tmp_path_factory) -> Iterator[SecondFleet]:
+    with second_fleet(tmp_path_factory.mktemp("fleet"), NETWORK) as fleet:
+        yield fleet
 
 
 @pytest.fixture
-def known(cache: Path) -> dict[str, t.Any]:
-    found: dict[str, t.Any] = json.loads((cache / f"fleet/local-{NETWORK}/fleet.json").read_text())
-    return found
+def known(second: SecondFleet) -> dict[str, t.Any]:
+    return second.known
 
 
 def secret(known: Mapping[str, t.Any], name: str) -> str:
@@ -81,7 +60,7 @@ def test_playbooks_run_and_the_second_one_changes_nothing(known: dict[str, t.Any
         assert told["inTransit"] == {"service": True, "redis": True}
 
 
-def test_certificates_of_every_member_are_replaced_while_it_runs(cache: Path, known: dict[str, t.Any]) -> None:
+def test_certificates_of_every_member_are_replaced_while_it_runs(known: dict[str, t.Any]) -> None:
     """The folders of the members are where a rotation puts new ones; the service looks by itself, Redis is told."""
     authority, folders = Authority("", Path(known["authority"])), {name: Path(folder) for name, folder in known["certificates"].items()}
     assert sorted(folders) == [*(f"caching-service-{n}" for n in (1, 2, 3)), "operator", *(f"redis-{n}" for n in range(1, 7))]
@@ -104,9 +83,9 @@ def test_certificates_of_every_member_are_replaced_while_it_runs(cache: Path, kn
         assert urllib3.request("GET", f"{instance['management_url']}/actuator/health", retries=False).json()["status"] == "UP"
 
 
-def test_a_fleet_of_the_other_kind_is_not_taken_for_this_one(cache: Path) -> None:
-    assert command(cache, "up")[1].startswith("fleet: is running already")
+def test_a_fleet_of_the_other_kind_is_not_taken_for_this_one(second: SecondFleet) -> None:
+    assert second.command("up")[1].startswith("fleet: is running already")
     told = "fleet: a fleet with TLS on Redis is running, and one without it is wanted: make fleet-down first\n"
-    assert command(cache, "up", EXALT_CACHING_TLS="") == (1, told)
-    code, text = command(cache, "status", EXALT_CACHING_TLS="")
+    assert second.command("up", EXALT_CACHING_TLS="") == (1, told)
+    code, text = second.command("status", EXALT_CACHING_TLS="")
     assert code == 0 and text.count("RUNNING") == 12

@@ -30,6 +30,23 @@ NEEDS = {
 collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not any(map(asked_for, platforms))]
 
 
+# Long trials, file by file; the table of platforms (test_matrix.py) and what is short are what each run shows.
+CAMPAIGNS = ("redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    left = []
+    for item in [one for one in items if one.path.parent == here]:
+        if item.path.stem.removeprefix("test_") in CAMPAIGNS:
+            item.add_marker("campaign")
+        if item.get_closest_marker("campaign") and not config.option.markexpr and not config.option.keyword:
+            left.append(item)
+    if left and not any("::" in word or Path(word).suffix == ".py" for word in config.args):     # who names it wants it
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The trial fleet on Kubernetes. Where it was asked for, a fleet that can't run is a failure."""

@@ -44,6 +44,7 @@ def test_site_brings_the_cache_to_its_declared_state(hosts: HostsFleet) -> None:
     assert first.rc == 0 and first.changed == 1 and hosts.members() == before, first.stdout
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H06", "H27")
 def test_the_verbs_tell_the_same_everywhere(hosts: HostsFleet, tmp_path: Path) -> None:
@@ -87,6 +88,7 @@ def test_the_verbs_tell_the_same_everywhere(hosts: HostsFleet, tmp_path: Path) -
     assert started.rc == 0 and {name: one.detail for name, one in hosts.members().items()} == {name: one.detail for name, one in before.items()}
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H08", "H09", "H10", "H11", "H12")
 def test_stop_flushes_first_and_start_brings_back_as_many(hosts: HostsFleet) -> None:
@@ -132,6 +134,7 @@ def test_what_somebody_else_wrote_is_shown_and_stays(hosts: HostsFleet) -> None:
     assert fleet.snapshot() == before
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_units_of_somebody_else_are_taken_over_one_by_one(hosts: HostsFleet) -> None:
     if hosts.platform != "systemd":

@@ -1,0 +1,163 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# BSD 2-Clause License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The certificates of a whole fleet (S141 to S146, H49, H54): where they are kept, and what has to be done to them, in which order.
+
+What is shown and what is trusted are two things. Nobody may show a certificate before everybody trusts who signed it, and nobody may stop
+trusting before nobody shows it. So a change goes in rounds, each over all places: trust is widened, certificates are renewed, trust is
+narrowed. Which rounds are left is read from what the places hold, so a run that was cut off is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import typing as t
+
+from ._errors import CachingError, one_line
+
+Data = dict[str, t.Any]
+PARTS = ("service", "redis", "balancer", "client")
+ROUNDS = ("widen", "leaves", "narrow")
+UNTIL = {"trusted": 1, "renewed": 2, "narrowed": 3}
+DEFAULTS: t.Mapping[str, t.Any] = {"provider": "ownca", "key_type": "ecdsa-p256", "validity": "P90D", "renew_before": "33%", "keep_previous": 3}
+PLAIN = ("provider", "names", "common_name", "organization", "key_type", "validity", "renew_before", "keep_previous", "mode", "keystore_path",
+         "certificate_path", "key_path", "chain_path", "certificate_content", "chain_content")
+SECRET = ("key_content", "keystore_password")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+
+
+def places(found: t.Iterable[Data], declared: t.Any) -> list[Data]:
+    """What a platform found, with what is declared for each part. ``found``: name, part, node, become, endpoints, names, where (options of a place)."""
+    declared = {} if declared is None else declared
+    _known(declared)
+    result = []
+    for one in found:
+        own = {**DEFAULTS, **(declared.get(one["part"]) or {})}
+        names = list(dict.fromkeys([*map(str, own.pop("names", None) or []), *one.get("names", [])]))
+        usages = ["client"] if one["part"] == "client" else ["server", "client"] if one["part"] in ("service", "redis") else ["server"]
+        options = {name: value for name, value in own.items() if name not in SECRET and name != "provider"}
+        result.append({
+            "name": one["name"], "part": one["part"], "provider": own["provider"], "node": one.get("node") or "localhost",
+            "become": bool(one.get("become")), "endpoints": list(one.get("endpoints", [])), "verify": list(one.get("verify", [])),
+            "options": {"name": one.get("common_name", one["name"]), "subject_alt_names": names, "usages": usages, **options, **one["where"]},
+        })
+    return result
+
+
+def _known(declared: t.Any) -> None:
+    if not isinstance(declared, dict):
+        raise CachingError(f"caching_certificates: give a mapping of {', '.join(PARTS)}, not {one_line(repr(declared), 60)}")
+    for part, own in declared.items():
+        if part not in PARTS:
+            raise CachingError(f"caching_certificates: {one_line(repr(part), 40)} is none of {', '.join(PARTS)}")
+        if not isinstance(own, dict | None):
+            raise CachingError(f"caching_certificates: {part} has to be a mapping of {', '.join(PLAIN)}, not {one_line(repr(own), 60)}")
+        unknown = [name for name in own or {} if name not in (*PLAIN, *SECRET)]
+        if unknown:
+            raise CachingError(f"caching_certificates: {part} has no {one_line(repr(unknown[0]), 40)}; it takes {', '.join((*PLAIN, *SECRET))}")
+        provider = (own or {}).get("provider", DEFAULTS["provider"])
+        if provider not in ("ownca", "provided", "selfsigned"):
+            raise CachingError(f"caching_certificates: {part}: provider is ownca, provided or selfsigned, not {one_line(repr(provider), 40)}")
+        if provider == "selfsigned" and part in ("redis", "client"):
+            raise CachingError(f"caching_certificates: {part}: selfsigned can't be: each node would have to trust every other by itself; use ownca")
+
+
+def parts(found: t.Iterable[Data]) -> list[Data]:
+    """What one look at endpoints can go over: those that are verified alike. Redis has its bus beside each port."""
+    result: dict[tuple[str, ...], Data] = {}
+    for place in found:
+        for protocol in {"redis": ("redis", "redis_bus")}.get(place["part"], ("https",)):
+            row = result.setdefault((place["part"], protocol, *place["verify"]), {
+                "name": f"{place['part']} bus" if protocol == "redis_bus" else place["part"], "protocol": protocol, "names": place["verify"], "endpoints": []})
+            row["endpoints"] += [bus(one) if protocol == "redis_bus" else one for one in place["endpoints"]]
+    return [row for row in result.values() if row["endpoints"]]
+
+
+def bus(endpoint: str) -> str:
+    host, _colon, port = endpoint.rpartition(":")
+    return f"{host}:{int(port) + 10000}"
+
+
+def roots(text: str) -> dict[str, str]:
+    """Certificates of a text in PEM, by their fingerprints (SHA-256)."""
+    found = {}
+    for block in _PEM.findall(text or ""):
+        try:
+            der = base64.b64decode("".join(block.splitlines()[1:-1]), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        found[hashlib.sha256(der).hexdigest()] = block + "\n"
+    return found
+
+
+def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: t.Any, until: str, now: str) -> Data:
+    """The rounds that are left. ``looks``: what cert_rotate told of each place; ``chain``: the own authority with what is above it, empty where
+    it is still to be made; ``now`` and dates in ISO-8601."""
+    if until not in UNTIL:
+        raise CachingError(f"caching_certificates_until: it is one of {', '.join(UNTIL)}, not {one_line(repr(until), 40)}")
+    own = list(roots(chain).items())[-1:]
+    wanted = {**dict(own), **_given(trusted)}
+    looked = [_Looked(place, look, now) for place, look in zip(found, looks)]
+    back = [one for one in looked if one.back]
+    for one in looked:                                           # its own root always stays trusted
+        wanted.update(one.root if one.place["provider"] != "ownca" else {})
+    every = {**wanted, **{print_: text for one in looked for print_, text in one.trusted.items()}}
+    unmade = not own and any(one.place["provider"] == "ownca" for one in looked)
+    leaves = [one for one in looked if one.due or unmade and one.place["provider"] == "ownca"]
+    widen = [one for one in looked if one.good and wanted.keys() - one.trusted.keys()]
+    narrow = [one for one in looked if every.keys() - wanted.keys() and (one in [*widen, *leaves] or one.trusted.keys() - wanted.keys())]
+    steps: list[tuple[str, list[_Looked], dict[str, str], str]] = [
+        ("widen", widen, every, "trust is widened"), ("leaves", leaves, every, "certificates are renewed"),
+        ("narrow", narrow, wanted, "trust is narrowed"),
+    ]
+    if back:
+        steps = [("back", back, {}, "the version before serves again")]
+    steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or number <= UNTIL[until])]
+    unread = [one for one in looked if one.version and not one.activated]
+    if unread and not steps:
+        steps = [("read", [], every, "what an earlier run wrote is read")]
+    rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
+             "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
+            for number, (name, some, texts, told) in enumerate(steps, 1)]
+    told = [f"{one.name}: {one.why}" for one in leaves if not back] + [row["told"] for row in rows]
+    changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow}
+    if back:
+        changed = {"rolled back": back}
+    taken = {"widen": "trust widened", "leaves": "renewed", "narrow": "trust narrowed", "back": "rolled back"}
+    summary = {taken[row["name"]]: [one.name for one in changed[taken[row["name"]]]] for row in rows if row["name"] in taken}
+    if any(row["name"] == "read" for row in rows):
+        summary = {"read": [one.name for one in unread]}
+    return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in leaves if not back],
+            "roots": list(every.values()), "serving": [one.name for one in looked if one.version],
+            "versions": {one.name: one.version for one in looked}}
+
+
+def _given(trusted: t.Any) -> dict[str, str]:
+    rows = [trusted] if isinstance(trusted, str) else trusted or []
+    found: dict[str, str] = {}
+    for number, text in enumerate(rows):
+        some = roots(text) if isinstance(text, str) else {}
+        if not some:
+            raise CachingError(f"caching_ca: trusted[{number}] holds no certificate in PEM")
+        found.update(some)
+    return found
+
+
+class _Looked:
+    """One place with what was told of it."""
+
+    def __init__(self, place: Data, look: Data, now: str) -> None:
+        self.place, self.name = place, place["name"]
+        certificate = look.get("certificate") or {}
+        self.version: int = look.get("version") or 0
+        self.activated = bool(look.get("activated"))
+        self.good = bool(certificate) and certificate["not_before"] <= now < certificate["not_after"]
+        self.trusted = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or []}
+        self.root = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or [] if one["subject"] == certificate.get("issuer")}
+        after = (look.get("diff") or {}).get("after") or {}
+        self.why: str = look.get("reason") or "it is renewed"
+        self.back = bool(look.get("changed")) and "is rolled back to" in self.why
+        self.due = not self.back and (bool(look.get("csr")) or "requested" in after or bool(look.get("renewed")))

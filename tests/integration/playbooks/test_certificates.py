@@ -1,0 +1,152 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbook certificates on a fleet with TLS everywhere, while clients that verify make one handshake after the other."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import threading
+import typing as t
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.handshakes import REDIS, SERVICE, Handshakes
+from tests.harness.modules import run_module
+from tests.harness.plays import Outcome, play
+from tests.harness.second_fleet import SecondFleet, second_fleet
+from tests.harness.sequence import accepted
+
+pytestmark = pytest.mark.slow
+NETWORK = "127.0.9"
+EVERY = ["caching-service-1", "caching-service-2", "caching-service-3", *(f"redis-{n}" for n in range(1, 7)), "client"]
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory) -> Iterator[SecondFleet]:
+    with second_fleet(tmp_path_factory.mktemp("fleet"), NETWORK) as fleet:
+        yield fleet
+
+
+def endpoints(known: dict[str, t.Any]) -> dict[str, str]:
+    services = {one["tls_url"].removeprefix("https://"): SERVICE for one in known["instances"]}
+    return services | dict.fromkeys(known["redis_nodes"], REDIS)
+
+
+def clients(fleet: SecondFleet) -> Handshakes:
+    return Handshakes(Path(fleet.known["certificates"]["operator"]), endpoints(fleet.known))
+
+
+def run(fleet: SecondFleet, *extra: str, check: bool = False, **variables: t.Any) -> Outcome:
+    return play("certificates", fleet.known["inventory"], *extra, check=check, extra_vars={"caching_store_url": "", **variables}, timeout=600)
+
+
+def changes(outcome: Outcome) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = outcome.custom["exalt_caching_run"][0]["changes"].get("certificates", {})
+    return found
+
+
+@pytest.mark.hazard("H49", "H53", "H54", "H55")
+def test_another_authority_comes_in_three_rounds_and_no_handshake_fails(second: SecondFleet) -> None:
+    planned = run(second, check=True)
+    assert planned.rc == 0, planned.stdout[-3000:]
+    assert changes(planned) == {"renewed": EVERY, "trust narrowed": EVERY}      # the authority is still to be made: who is trusted then is not known yet
+    with clients(second) as going:
+        first = run(second)
+        assert first.rc == 0, first.stdout[-5000:]
+        again = run(second)
+    assert going.failures == [] and going.done > 100, (going.failures[:5], going.done)
+    assert changes(first) == {"trust widened": EVERY, "renewed": EVERY, "trust narrowed": EVERY}
+    assert {len(prints) for prints in going.seen.values()} == {2}, going.seen      # one change of what is shown, not one for each round
+    assert again.rc == 0 and again.changed == 0 and changes(again) == {}, again.stdout[-3000:]
+    told = "\n".join(map(str, again.results("debug")))
+    assert all(prints[-1] in told for prints in going.seen.values())
+    trusted = (Path(second.known["certificates"]["redis-1"]) / "ca.crt").read_text()
+    assert trusted.count("BEGIN CERTIFICATE") == 1
+
+
+@pytest.mark.hazard("H52")
+def test_another_name_renews_and_the_version_before_can_serve_again(second: SecondFleet) -> None:
+    wanted = {"caching_certificates": {"service": {"names": ["cache.example.com"]}}}
+    planned = run(second, check=True, **wanted)
+    assert changes(planned) == {"renewed": EVERY[:3]} and "it lacks the names cache.example.com" in planned.stdout
+    with clients(second) as going:
+        renewed, again = run(second, **wanted), run(second, **wanted)
+        back, once_more = run(second, caching_certificates_state="rolled_back"), run(second, caching_certificates_state="rolled_back")
+    assert going.failures == []
+    assert changes(renewed) == {"renewed": EVERY[:3]} and again.changed == 0 and changes(again) == {}
+    assert changes(back)["rolled back"] == EVERY and once_more.changed == 0 and changes(once_more) == {}
+    for endpoint, kind in going.endpoints.items():
+        prints = going.seen[endpoint]
+        assert (prints[0] == prints[2] and len(prints) == 3) if kind == SERVICE else len(prints) in (1, 2), (endpoint, prints)
+
+
+class Stuck:
+    """A server that has read its certificate once and never again."""
+
+    def __init__(self, host: str, folder: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        self.listener = socket.create_server((host, 8443))
+        self.context = context
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _address = self.listener.accept()
+                self.context.wrap_socket(plain, server_side=True).close()
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
+
+
+def test_one_that_does_not_take_it_brings_all_of_them_back(second: SecondFleet) -> None:
+    known = second.known
+    name, host = "caching-service-9", f"{NETWORK}.19"
+    theirs = Path(known["certificates"]["caching-service-1"]).parent / name
+    own = Path(known["authority"]).parent / "own-authority"
+    accepted(run_module("cert_rotate", {
+        "name": name, "path": str(theirs), "subject_alt_names": [host], "ca_certificate_path": str(own / "ca.crt"), "ca_key_path": str(own / "ca.key"),
+        "ca_key_passphrase": Path(known["secrets"]["ca_passphrase"]).read_text()}))
+    stuck = Stuck(host, theirs / "current")
+    instances = [*known["instances"], {**known["instances"][0], "name": name, "tls_url": f"https://{host}:8443"}]
+    wanted = {"caching_instances": instances, "caching_certificate_timeout": "PT3S"}
+    try:
+        with clients(second) as going:
+            failed = run(second, caching_certificates_renew=True, caching_certificates={"service": {"names": [host]}}, **wanted)
+        assert failed.rc != 0 and going.failures == []
+        why = failed.custom["exalt_caching_run"][0]["reason"]
+        assert f"{host}:8443" in why and "are those from before again, and every endpoint serves them" in why, why
+        assert {(prints[0] == prints[-1], len(prints)) for prints in going.seen.values()} <= {(True, 3), (True, 1)}, going.seen
+    finally:
+        stuck.listener.close()
+        shutil.rmtree(theirs)
+
+
+def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondFleet) -> None:
+    before = {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
+    cases: list[tuple[dict[str, t.Any], str]] = [
+        ({"caching_certificates": {"servce": {}}}, "caching_certificates: 'servce' is none of service, redis, balancer, client"),
+        ({"caching_certificates": {"service": {"name": "x"}}}, "caching_certificates: service has no 'name'"),
+        ({"caching_certificates": {"redis": {"provider": "selfsigned"}}}, "caching_certificates: redis: selfsigned can't be"),
+        ({"caching_ca": {**CA, "passphrase": "another one"}, "caching_certificates_renew": True}, "ca_key_passphrase"),
+        ({"caching_ca": {**CA, "trusted": ["nothing"]}}, "caching_ca: trusted[0] holds no certificate in PEM"),
+        ({"caching_certificates": {"service": {"provider": "provided", "certificate_path": "/nonesuch"}}}, "/nonesuch"),
+    ]
+    folder = Path(second.known["authority"]).parent / "own-authority"
+    for given, expected in cases:
+        if "caching_ca" in given:
+            given["caching_ca"]["path"] = str(folder)
+            given["caching_ca"].setdefault("passphrase", Path(second.known["secrets"]["ca_passphrase"]).read_text())
+        failed = run(second, **given)
+        assert failed.rc != 0 and expected in failed.stdout and "Traceback" not in failed.stdout, (given, failed.stdout[-1500:])
+    assert before == {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
+
+
+CA: dict[str, t.Any] = {}

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In which order the certificates of a fleet change: a truth table over what its places hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import typing as t
+
+import pytest
+
+from ansible_collections.exalt.caching.plugins.module_utils import _cert_fleet as fleet
+from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
+
+NOW = "2026-11-28T00:00:00Z"
+
+
+def pem(name: str) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(name.encode()).decode()}\n-----END CERTIFICATE-----\n"
+
+
+def mark(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def place(name: str, part: str = "service", provider: str = "ownca") -> fleet.Data:
+    return {"name": name, "part": part, "provider": provider, "endpoints": [f"{name}:8443"], "verify": [], "options": {}}
+
+
+def look(trusted: str = "", due: bool = False, until: str = "2027-01-01T00:00:00Z", activated: bool = True, **more: t.Any) -> fleet.Data:
+    """What cert_rotate tells of a place: roots by their letters, of which the first has signed; none at all where there is no certificate yet."""
+    roots = [{"fingerprint": mark(one), "subject": f"CN={one}", "certificate_content": pem(one)} for one in trusted]
+    leaf = {"issuer": f"CN={trusted[0]}", "not_before": "2026-01-01T00:00:00Z", "not_after": until} if trusted else None
+    return {"certificate": leaf, "trusted": roots, "version": 1 if trusted else 0, "activated": activated and bool(trusted), "csr": None,
+            "reason": "", "renewed": False, "changed": due, "diff": {"after": {"requested": ["a"]} if due else {}}, **more}
+
+
+def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until: str = "narrowed", provider: str = "ownca") -> list[tuple[str, str, str]]:
+    """Of each round its name, its places and whom they trust then."""
+    places = [place(f"p{number}", provider=provider) for number in range(len(looks))]
+    found = fleet.plan(places, looks, "".join(map(pem, chain)), list(trusted), until, NOW)
+    names = {pem(one): one for one in "ABCX"}
+    return [(row["name"], " ".join(row["places"]), "".join(sorted(names[text] for text in row["trusted"]))) for row in found["rounds"]]
+
+
+@pytest.mark.parametrize("looks, options, expected", [
+    ([look("A"), look("A")], {}, []),
+    ([look(due=True), look(due=True)], {}, [("leaves", "p0 p1", "A")]),
+    ([look("A", due=True), look("A")], {}, [("leaves", "p0", "A")]),
+    # another authority: from nothing done to all done, and cut off at each place
+    ([look("X", due=True), look("X", due=True)], {}, [("widen", "p0 p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("XA", due=True), look("X", due=True)], {}, [("widen", "p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("XA", due=True), look("XA", due=True)], {}, [("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("AX"), look("XA", due=True)], {}, [("leaves", "p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("AX"), look("AX")], {}, [("narrow", "p0 p1", "A")]),
+    ([look("A"), look("AX")], {}, [("narrow", "p1", "A")]),
+    ([look("X", due=True)] * 2, {"until": "trusted"}, [("widen", "p0 p1", "AX")]),
+    ([look("X", due=True)] * 2, {"until": "renewed"}, [("widen", "p0 p1", "AX"), ("leaves", "p0 p1", "AX")]),
+    ([look("AX")] * 2, {"until": "renewed"}, []),
+    # one that has expired can't have its trust widened: it gets its new certificate with the others
+    ([look("X", due=True, until="2026-02-01T00:00:00Z"), look("X", due=True)], {},
+     [("widen", "p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    # a member that is new in the middle of it
+    ([look("XA", due=True), look(due=True)], {}, [("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    # the authority is still to be made
+    ([look("X"), look("X")], {"chain": ""}, [("leaves", "p0 p1", "X"), ("narrow", "p0 p1", "")]),
+    # of one with an intermediate above which the root stands, the root is trusted
+    ([look("A"), look("A")], {"chain": "BA"}, []),
+    ([look("A")], {"trusted": [pem("C")]}, [("widen", "p0", "AC")]),
+    ([look("AC")], {"trusted": [pem("C")]}, []),
+    # what somebody else has issued keeps its own root
+    ([look("X")], {"provider": "provided", "chain": ""}, []),
+    ([look("XA")], {"provider": "provided", "chain": ""}, [("narrow", "p0", "X")]),
+    # written and not read by anybody
+    ([look("A", activated=False), look("A")], {}, [("read", "", "A")]),
+    ([look("A", reason="version 2 is rolled back to version 1", changed=True), look("A")], {}, [("back", "p0", "")]),
+])
+def test_rounds(looks: list[fleet.Data], options: dict[str, t.Any], expected: list[tuple[str, str, str]]) -> None:
+    assert rounds(looks, **options) == expected
+
+
+def test_parts_and_their_buses() -> None:
+    found = [place("a"), place("b"), {**place("r", "redis"), "endpoints": ["10.0.0.1:6379"]}, {**place("c", "client"), "endpoints": []}]
+    assert [(row["name"], row["protocol"], row["endpoints"]) for row in fleet.parts(found)] == [
+        ("service", "https", ["a:8443", "b:8443"]), ("redis", "redis", ["10.0.0.1:6379"]), ("redis bus", "redis_bus", ["10.0.0.1:16379"])]
+
+
+def test_places_take_what_is_declared_and_no_secret() -> None:
+    found = [{"name": "s", "part": "service", "names": ["a"], "where": {"path": "/p"}}, {"name": "c", "part": "client", "where": {"path": "/q"}}]
+    rows = fleet.places(found, {"service": {"names": ["b", "a"], "key_type": "rsa-2048", "keystore_password": "changeit"}})
+    assert rows[0]["options"]["subject_alt_names"] == ["b", "a"] and rows[0]["options"]["key_type"] == "rsa-2048"
+    assert "changeit" not in str(rows) and rows[0]["options"]["path"] == "/p" and rows[1]["options"]["usages"] == ["client"]
+
+
+@pytest.mark.parametrize("declared, expected", [
+    (["service"], "give a mapping"), ({"srvice": {}}, "'srvice' is none of service, redis, balancer, client"), ({"redis": 1}, "redis has to be a mapping"),
+    ({"redis": {"name": "x"}}, "redis has no 'name'"), ({"redis": {"provider": "acme"}}, "provider is ownca, provided or selfsigned"),
+    ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"),
+])
+def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
+    with pytest.raises(CachingError, match=expected):
+        fleet.places([], declared)
+
+
+def test_what_can_not_be_planned() -> None:
+    with pytest.raises(CachingError, match="trusted\\[0\\] holds no certificate"):
+        fleet.plan([], [], "", ["nothing"], "narrowed", NOW)
+    with pytest.raises(CachingError, match="one of trusted, renewed, narrowed"):
+        fleet.plan([], [], "", [], "later", NOW)
