@@ -34,15 +34,16 @@ collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not 
 CAMPAIGNS = ("redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Who names a file, a word or a mark wants what he names."""
+    wanted = config.option.markexpr or config.option.keyword or any("::" in word or word.endswith(".py") for word in config.args)
     left = []
-    for item in [one for one in items if one.path.parent == here]:
+    for item in [one for one in items if one.path.parent == HERE]:
         if item.path.stem.removeprefix("test_") in CAMPAIGNS:
             item.add_marker("campaign")
-        if item.get_closest_marker("campaign") and not config.option.markexpr and not config.option.keyword:
+        if item.get_closest_marker("campaign") and not wanted:
             left.append(item)
-    if left and not any("::" in word or Path(word).suffix == ".py" for word in config.args):     # who names it wants it
+    if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
 
@@ -135,8 +136,9 @@ HERE = Path(__file__).parent
 ORDER = ("test_hosts.py", "test_matrix.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is tried on fleets of somebody else comes first, then the table, which begins with no fleet; the others go on with what it made."""
+    leave_out(config, items)
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
     ours = sorted((items[place] for place in places), key=lambda item: (*ORDER, item.path.name).index(item.path.name))
     for place, item in zip(places, ours):
