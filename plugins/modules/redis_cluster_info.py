@@ -94,7 +94,7 @@ nodes:
     memory: {description: 'used, max (0: no limit), percent (null then), policy, peak, evicted, reason.', type: dict}
     latency: {description: 'samples, connect_ms, min_ms, mean_ms, max_ms.', type: dict}
     slowlog: {description: 'id, at, milliseconds, command and client of each entry.', type: list, elements: dict}
-    clients: {description: 'connected, blocked, maximum, by_user.', type: dict}
+    clients: {description: 'connected, blocked, maximum, by_user, and ages (of each connection, in seconds, oldest first).', type: dict}
     configuration: {description: 'All settings, secrets as V(******).', type: dict}
     security: {description: 'users without passwords, and findings.', type: dict}
 shards:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import backups, heals, locks, restores
+from tests.faults import backups, heals, locks, restores, rotations
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -74,9 +74,15 @@ def main() -> int:
         if started:
             lifecycle.down()
     kills = restores.kills(5 * count, first)
+    rotated = rotations.trials(5 * count, count, first)
+    print(f"certificates: {rotated.rotations} rotations, {rotated.killed} of {count} runs killed, {rotated.converged} converged; handshakes "
+          f"{', '.join(f'{who} {number}' for who, number in rotated.handshakes.items())}, failed {len(rotated.failed)}", flush=True)
+    for line in rotated.failed[:20]:
+        print(f"not held: {line}", flush=True)
     healed = heals.trials(count, first) + heals.trials(1, first, 15000)
     seconds = round(time.monotonic() - began, 1)
     details = {
+        "rotations": dataclasses.asdict(rotated),
         "heals": [dataclasses.asdict(trial) for trial in healed],
         "trials": [dataclasses.asdict(trial) for trial in trials], "backups": [dataclasses.asdict(trial) for trial in taken],
         "restores": [dataclasses.asdict(kill) for kill in kills], "locks": {name: dataclasses.asdict(race) for name, race in races.items()},
@@ -91,6 +97,7 @@ def main() -> int:
         print(f"20 runs that want one lock, {name}: {len(race.winners)} rounds, one winner in {race.held}, {race.seconds:.0f} s")
     print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
     won = all(race.held == len(race.winners) for race in races.values())
+    won = won and not rotated.failed and rotated.converged == count
     return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed]) else 1
 
 

@@ -8,15 +8,20 @@ A client is who the modules are: it shows and trusts what is in their own folder
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tests.harness.tls_parties import openssl
 
 SERVICE, REDIS = "service", "redis"
 
@@ -70,3 +75,79 @@ class Handshakes:
             if not answer.startswith(expected):
                 raise ValueError(f"answered {answer!r}")
             return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
+
+
+class OpenSsl(Handshakes):
+    """The same by OpenSSL's own command, a process for each handshake."""
+
+    def once(self, endpoint: str) -> str:
+        version = self.folder / os.readlink(self.folder / "current")
+        words = ["s_client", "-connect", endpoint, "-CAfile", version / "ca.crt", "-x509_strict", "-verify_return_error",
+                 "-verify_ip", endpoint.rpartition(":")[0], "-cert", version / "tls.crt", "-key", version / "tls.key"]
+        code, said = openssl(*words)
+        if code or "Verification: OK" not in said:
+            raise ValueError(f"openssl ended with {code}: {said.strip().splitlines()[-1:]}")
+        found = re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\\n", said, re.S)
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest() if found else ""
+
+
+JAVA = """
+import java.io.*; import java.nio.file.*; import java.security.*; import javax.net.ssl.*;
+public class Client {
+  static KeyStore store(Path path, char[] password) throws Exception {
+    KeyStore found = KeyStore.getInstance("PKCS12");
+    try (InputStream in = Files.newInputStream(path)) { found.load(in, password); }
+    return found;
+  }
+  public static void main(String[] given) throws Exception {
+    char[] password = given[1].toCharArray();
+    while (true) {
+      for (int place = 2; place < given.length; place++) {
+        String host = given[place].substring(0, given[place].lastIndexOf(':'));
+        int port = Integer.parseInt(given[place].substring(host.length() + 1));
+        try {
+          Path version = Path.of(given[0], "current").toRealPath();
+          KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
+          keys.init(store(version.resolve("keystore.p12"), password), password);
+          TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
+          trust.init(store(version.resolve("truststore.p12"), password));
+          SSLContext context = SSLContext.getInstance("TLS");
+          context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
+          try (SSLSocket socket = (SSLSocket) context.getSocketFactory().createSocket(host, port)) {
+            SSLParameters settings = socket.getSSLParameters();
+            settings.setEndpointIdentificationAlgorithm("HTTPS");
+            socket.setSSLParameters(settings);
+            socket.startHandshake();
+            boolean http = port == 8443;
+            socket.getOutputStream().write((http ? "GET / HTTP/1.1\\r\\nHost: t\\r\\nConnection: close\\r\\n\\r\\n" : "PING\\r\\n").getBytes());
+            byte[] begin = socket.getInputStream().readNBytes(1);
+            System.out.println(begin.length == 1 ? "ok" : "failed " + given[place] + ": no answer");
+          }
+        } catch (Exception error) {
+          System.out.println("failed " + given[place] + ": " + error);
+        }
+        System.out.flush();
+        Thread.sleep(200);
+      }
+    }
+  }
+}
+"""
+
+
+@contextlib.contextmanager
+def java(folder: Path, password: str, endpoints: t.Iterable[str], work: Path) -> Iterator[list[str]]:
+    """The same by a JVM with the keystores of `folder`; a line for each handshake, `ok` or why not, in the list."""
+    source = work / "Client.java"
+    source.write_text(JAVA)
+    words = ["java", "-XX:TieredStopAtLevel=1", str(source), str(folder), password, *endpoints]
+    lines: list[str] = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True) as machine:
+        assert machine.stdout
+        reader = threading.Thread(target=lambda: lines.extend(line.strip() for line in t.cast("t.IO[str]", machine.stdout)), daemon=True)
+        reader.start()
+        try:
+            yield lines
+        finally:
+            machine.kill()
+            reader.join(5)

@@ -35,6 +35,7 @@ class Platform(abc.ABC):
 
     name: str
     other_size = 4      # to which a fleet of three instances can be scaled
+    authority: t.ClassVar[dict[str, t.Any]] = {}      # caching_ca of a fleet with TLS
     redis_server = "/usr/bin/redis-server"    # for drills, where the modules run
 
     @abc.abstractmethod
@@ -85,6 +86,16 @@ def row(name: str) -> Callable[[Function], Function]:
 def opened(name: str, request: pytest.FixtureRequest) -> AbstractContextManager[Platform]:
     """The fleet of a platform, for as long as the context lasts."""
     return t.cast("AbstractContextManager[Platform]", importlib.import_module(HOMES[name]).fleet(name, request))
+
+
+@contextmanager
+def secured(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Platform]:
+    """A fleet with TLS everywhere, whose authority is in this folder; nothing of it is there yet."""
+    module = importlib.import_module(HOMES[name])
+    authority = {"path": str(folder / "authority"), "passphrase": "for trials only"}
+    with module.secured(name, request, {"caching_redis_tls": True, "caching_ca": authority}, folder) as fleet:
+        fleet.authority = authority
+        yield fleet
 
 
 class Table:

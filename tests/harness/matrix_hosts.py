@@ -10,10 +10,12 @@ import hashlib
 import json
 import secrets
 import shlex
+import shutil
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 import redis
@@ -183,6 +185,7 @@ class DeployedCompose(Deployed):
 
     def clear(self) -> None:
         compose(self.hosts.engine, self.hosts.state, "down", "--volumes", "--timeout", "5", check=False)
+        shutil.rmtree(self.hosts.state.project / "tls", ignore_errors=True)
         for path in self.hosts.state.project.rglob("*"):
             if path.is_file():
                 path.unlink()
@@ -318,3 +321,14 @@ def fleet(name: str, request: pytest.FixtureRequest) -> Iterator[Deployed]:
     made = of(request.getfixturevalue(f"{name}_fleet"))
     made.clear()
     yield made
+
+
+@contextmanager
+def secured(name: str, request: pytest.FixtureRequest, tls: dict[str, t.Any], folder: Path) -> Iterator[Deployed]:
+    """The same with TLS, made anew and gone in the end."""
+    made = of(request.getfixturevalue(f"{name}_fleet"))
+    made.clear()
+    client = {} if name == "compose" else {"caching_certificate_paths": {"client": str(folder / "client")}}
+    made.declared = {**made.declared, **tls, **client, "caching_jvm": ""}
+    yield made
+    made.clear()

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from kubernetes import client
@@ -42,20 +44,22 @@ def declared(namespace: str) -> dict[str, t.Any]:
 class KubernetesFleet(Platform):
     name = "kubernetes"
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, more: t.Mapping[str, t.Any] | None = None) -> None:
         self.cluster = cluster
         self.namespace = namespace
-        self.controllers = Controllers(cluster.api, cluster.state)
-        self.kubeconfig = self.controllers.kubeconfig("all", documented())
+        self.more = dict(more or {})
+        self.controllers = Controllers(cluster.api, cluster.state, alone=not self.more)
+        self.kubeconfig = self.controllers.kubeconfig(f"all-{secrets.token_hex(3)}", documented())
 
     def remove(self) -> None:
-        self.controllers.remove()
+        if not self.more:
+            self.controllers.remove()
         self.cluster.core.delete_namespace(self.namespace)
 
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
         """As somebody who has the rights of the documentation and no others."""
         with_it = {"caching_kubeconfig": str(self.kubeconfig), "ansible_kubectl_kubeconfig": str(self.kubeconfig)}
-        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **with_it, **variables})
+        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **self.more, **with_it, **variables})
 
     def pods(self, app: str) -> list[client.V1Pod]:
         return list(self.cluster.core.list_namespaced_pod(self.namespace, label_selector=f"app={app}").items)
@@ -123,3 +127,17 @@ class KubernetesFleet(Platform):
 def fleet(name: str, request: pytest.FixtureRequest) -> Iterator[KubernetesFleet]:
     """For the table: nothing is there yet. What it made is what other tests go on with."""
     yield request.getfixturevalue("deployed")
+
+
+@contextmanager
+def secured(name: str, request: pytest.FixtureRequest, tls: dict[str, t.Any], folder: Path) -> Iterator[KubernetesFleet]:
+    """In a namespace of its own, with a runner that has its own certificate. The other fleet makes room."""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    here = {"caching_redis_storage": "", "caching_jvm": "", "ansible_kubectl_namespace": "caching-secure", "caching_redis_settings": {"save": "3600 1"}}
+    fleet = KubernetesFleet(cluster, "caching-secure", {**tls, **here})
+    try:
+        made = fleet.play("runner")
+        assert made.rc == 0, made.stdout
+        yield fleet
+    finally:
+        fleet.remove()

@@ -39,17 +39,19 @@ class Right(t.NamedTuple):
 def documented() -> list[Right]:
     """The rows of the table, one right for each verb and resource."""
     text = (paths.ROOT / "docs/kubernetes.md").read_text()
-    rows = re.findall(r"^\| ((?:get|list|create|patch|delete)[a-z, ]*) \| ([a-z0-9./, ]+) \|.*\|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| ((?:get|list|create|patch|update|delete)[a-z, ]*) \| ([a-z0-9./, ]+) \|.*\|$", text, re.MULTILINE)
     return list(dict.fromkeys(Right(verb, resource) for verbs, resources in rows for resource in resources.split(", ") for verb in verbs.split(", ")))
 
 
 class Controllers:
     """Service accounts with some of these rights, in every namespace."""
 
-    def __init__(self, api: client.ApiClient, state: State) -> None:
+    def __init__(self, api: client.ApiClient, state: State, *, alone: bool = True) -> None:
+        """`alone`: what is left of others goes."""
         self.core, self.rbac, self.state = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api), state
         self._made(self.core.create_namespace, {"metadata": {"name": NAMESPACE}})
-        self._remove_roles()
+        if alone:
+            self._remove_roles()
 
     @staticmethod
     def _made(create: t.Callable[..., t.Any], *arguments: t.Any) -> None:

@@ -190,6 +190,7 @@ def _clients(client: redis.Redis, view: View) -> _Found:
         "blocked": _topology.number(view.info, "blocked_clients"),
         "maximum": _topology.number(view.info, "maxclients"),
         "by_user": dict(sorted(by_user.items())),
+        "ages": sorted((int(row.get("age", 0)) for row in rows), reverse=True),
     }
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fleet import paths
 from tests.fleet.docker.engine import Engine
 from tests.fleet.images import catalogue
-from tests.fleet.systemd.host_image import OPERATOR
+from tests.fleet.systemd.host_image import MODULES_PYTHON, OPERATOR
 from tests.fleet.systemd.layout import (
     BALANCER, HOSTS, REDIS_HOSTS, REDIS_NODES, REDIS_PORTS, SECRETS, SERVICE_HOSTS, Host, State,
 )
@@ -139,7 +139,7 @@ def inventory(state: State, engine: Engine) -> dict[str, t.Any]:
         "ansible_user": OPERATOR, "ansible_pipelining": True, "ansible_remote_tmp": "/tmp/.ansible-operator",
         "ansible_ssh_private_key_file": str(state.key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={state.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
-        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_python_interpreter": MODULES_PYTHON,
     }
     members = {"caching_service": group(SERVICE_HOSTS), "caching_redis": group(REDIS_HOSTS), "caching_balancer": group([BALANCER])}
     return {"caching_fleet": {"hosts": {"systemd": fleet}}, "caching_hosts_by_ssh": {"children": members, "vars": reached}}

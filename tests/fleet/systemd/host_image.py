@@ -23,9 +23,10 @@ HERE = Path(__file__).parent
 NAME = "exalt/trial-host:1"
 SUITE = "bookworm"
 PACKAGES = ("systemd,systemd-sysv,dbus,python3,openssh-server,haproxy,procps,iproute2,sudo,logrotate,ca-certificates")
-PROGRAM_LAYERS = ("redis", "python", "service-packages", "application")
+PROGRAM_LAYERS = ("redis", "python", "service-packages", "runner-packages", "application")
 OPERATOR = "operator"       # who logs in; everything else goes by sudo
 OPERATOR_USER = 1001
+MODULES_PYTHON = "/usr/local/bin/python-for-modules"
 USERS = {"redis": REDIS_USER, "caching-service": APPLICATION_USER, OPERATOR: OPERATOR_USER}
 # They want what a container has not: consoles, time, devices, a kernel's log.
 MASKED = (
@@ -67,6 +68,8 @@ def _settings(layer: Layer) -> None:
             place = path.relative_to(HERE / "content").as_posix()
             layer.file(place, path.read_bytes(), 0o440 if "sudoers.d" in place else 0o755 if path.suffix == ".sh" else 0o644)
     layer.file("etc/sysusers.d/fleet.conf", "".join(f"u {name} {number} - /home/{name} /bin/sh\n" for name, number in USERS.items()))
+    # for modules that need libraries: the Python of the images with those of the runner
+    layer.file(MODULES_PYTHON.removeprefix("/"), '#!/bin/sh\nPYTHONHOME=/opt/python PYTHONPATH=/opt/site exec /opt/python/bin/python3 "$@"\n', 0o755)
     for unit in MASKED:
         layer.link(f"etc/systemd/system/{unit}", "/dev/null")
     layer.folder("etc/caching-service")
