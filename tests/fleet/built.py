@@ -25,7 +25,7 @@ def go(work: Path, *arguments: str) -> str:
     """Run go with its caches in the cache folder, and without taking the machine away from others."""
     if not shutil.which("go"):
         raise FleetError("go is not on PATH: this fleet's programs are built from Go modules (https://go.dev/dl)")
-    environment = {**os.environ, "GOFLAGS": "-modcacherw -buildvcs=false", "GOCACHE": str(paths.cache() / "go/build"),
+    environment = {**os.environ, "GOFLAGS": "-modcacherw -buildvcs=false", "GOGC": "400", "GOCACHE": str(paths.cache() / "go/build"),
                    "GOMODCACHE": str(paths.cache() / "go/mod"), "GOTOOLCHAIN": "local", "GO111MODULE": "on"}
     environment.setdefault("HOME", str(paths.cache()))
     with (work / "build.log").open("a") as log:

@@ -60,7 +60,7 @@ def folder() -> Path:
 
 
 def _go(work: Path, *arguments: str) -> str:
-    environment = {**os.environ, "GOFLAGS": "-modcacherw -buildvcs=false", "GOCACHE": str(paths.cache() / "go/build"),
+    environment = {**os.environ, "GOFLAGS": "-modcacherw -buildvcs=false", "GOGC": "400", "GOCACHE": str(paths.cache() / "go/build"),
                    "GOMODCACHE": str(paths.cache() / "go/mod"), "GOTOOLCHAIN": "local", "GO111MODULE": "on"}
     environment.setdefault("HOME", str(paths.cache()))
     with (work / "build.log").open("a") as log:

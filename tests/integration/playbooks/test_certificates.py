@@ -50,7 +50,7 @@ def changes(outcome: Outcome) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.hazard("H49", "H53", "H54", "H55")
+@pytest.mark.hazard("H53", "H54", "H55")
 def test_another_authority_comes_in_three_rounds_and_no_handshake_fails(second: SecondFleet) -> None:
     planned = run(second, check=True)
     assert planned.rc == 0, planned.stdout[-3000:]
