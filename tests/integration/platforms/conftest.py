@@ -50,7 +50,7 @@ def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item not in left]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """The trial fleet on Kubernetes. Where it was asked for, a fleet that can't run is a failure."""
     from tests.fleet.kubernetes import lifecycle
@@ -87,12 +87,12 @@ def _hosts(platform: str) -> Iterator[HostsFleet]:
         assert fleet.engine.leftovers() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def compose_fleet() -> Iterator[HostsFleet]:
     yield from _hosts("compose")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def systemd_fleet() -> Iterator[HostsFleet]:
     yield from _hosts("systemd")
 
@@ -105,7 +105,7 @@ def hosts(request: pytest.FixtureRequest) -> HostsFleet:
     return t.cast("HostsFleet", request.getfixturevalue(f"{request.param}_fleet"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(cluster: Cluster) -> Iterator[KubernetesFleet]:
     """A namespace beside the guide's, for the fleet that playbooks make; the table of operations comes first, and makes it."""
     from tests.harness.matrix_kubernetes import KubernetesFleet
