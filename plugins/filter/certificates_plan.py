@@ -34,9 +34,9 @@ options:
     elements: str
     default: []
   until:
-    description: The last round of this run.
+    description: The last round of this run; V(rolled_back) where the looks are for going back, and nothing else is done.
     type: str
-    choices: [trusted, renewed, narrowed]
+    choices: [trusted, renewed, narrowed, rolled_back]
     default: narrowed
   now:
     description: The time (UTC), in ISO-8601.

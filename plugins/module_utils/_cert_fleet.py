@@ -96,7 +96,7 @@ def roots(text: str) -> dict[str, str]:
 def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: t.Any, until: str, now: str) -> Data:
     """The rounds that are left. ``looks``: what cert_rotate told of each place; ``chain``: the own authority with what is above it, empty where
     it is still to be made; ``now`` and dates in ISO-8601."""
-    if until not in UNTIL:
+    if until not in (*UNTIL, "rolled_back"):
         raise CachingError(f"caching_certificates_until: it is one of {', '.join(UNTIL)}, not {one_line(repr(until), 40)}")
     own = list(roots(chain).items())[-1:]
     wanted = {**dict(own), **_given(trusted)}
@@ -115,7 +115,7 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     ]
     if back:
         steps = [("back", back, {}, "the version before serves again")]
-    steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or number <= UNTIL[until])]
+    steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or number <= UNTIL.get(until, 0))]
     unread = [one for one in looked if one.version and not one.activated]
     if unread and not steps:
         steps = [("read", [], every, "what an earlier run wrote is read")]
@@ -159,5 +159,5 @@ class _Looked:
         self.root = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or [] if one["subject"] == certificate.get("issuer")}
         after = (look.get("diff") or {}).get("after") or {}
         self.why: str = look.get("reason") or "it is renewed"
-        self.back = bool(look.get("changed")) and "is rolled back to" in self.why
+        self.back = "is rolled back to" in self.why      # what a task calls changed is its own affair
         self.due = not self.back and (bool(look.get("csr")) or "requested" in after or bool(look.get("renewed")))

@@ -75,6 +75,7 @@ def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until
     ([look("XA")], {"provider": "provided", "chain": ""}, [("narrow", "p0", "X")]),
     # written and not read by anybody
     ([look("A", activated=False), look("A")], {}, [("read", "", "A")]),
+    ([look("AX")] * 2, {"until": "rolled_back"}, []),
     ([look("A", reason="version 2 is rolled back to version 1", changed=True), look("A")], {}, [("back", "p0", "")]),
 ])
 def test_rounds(looks: list[fleet.Data], options: dict[str, t.Any], expected: list[tuple[str, str, str]]) -> None:

@@ -48,7 +48,11 @@ def test_what_is_secret_is_private(fleet: Fleet) -> None:
     assert fleet.state.folder.stat().st_mode & 0o077 == 0
     secrets = [(fleet.state.secrets / name).read_text() for name in os.listdir(fleet.state.secrets)]
     assert len(set(secrets)) == len(secrets) == len(SECRETS)
+    certificates = fleet.state.folder / "tls"       # as cert_rotate keeps them: everybody may read all but the keys, and the folder above is closed
+    assert certificates.stat().st_mode & 0o077 == 0 and all(key.stat().st_mode & 0o077 == 0 for key in certificates.rglob("tls.key"))
     for file in fleet.state.folder.rglob("*"):
+        if file.is_relative_to(certificates):
+            continue
         if file.is_file() and file.suffix != ".vif":    # those have modes of their own, in a closed folder
             assert file.stat().st_mode & 0o077 == 0, file
         if file.is_dir():

@@ -99,7 +99,9 @@ class Stuck:
         while True:
             try:
                 plain, _address = self.listener.accept()
-                self.context.wrap_socket(plain, server_side=True).close()
+                with self.context.wrap_socket(plain, server_side=True) as secure:
+                    secure.recv(1000)
+                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             except ssl.SSLError:
                 continue
             except OSError:
@@ -135,7 +137,7 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
         ({"caching_certificates": {"servce": {}}}, "caching_certificates: 'servce' is none of service, redis, balancer, client"),
         ({"caching_certificates": {"service": {"name": "x"}}}, "caching_certificates: service has no 'name'"),
         ({"caching_certificates": {"redis": {"provider": "selfsigned"}}}, "caching_certificates: redis: selfsigned can't be"),
-        ({"caching_ca": {**CA, "passphrase": "another one"}, "caching_certificates_renew": True}, "ca_key_passphrase"),
+        ({"caching_ca": {**CA, "passphrase": "another one"}, "caching_certificates_renew": True}, "passphrase"),
         ({"caching_ca": {**CA, "trusted": ["nothing"]}}, "caching_ca: trusted[0] holds no certificate in PEM"),
         ({"caching_certificates": {"service": {"provider": "provided", "certificate_path": "/nonesuch"}}}, "/nonesuch"),
     ]
