@@ -97,7 +97,7 @@ def systemd_fleet() -> Iterator[HostsFleet]:
     yield from _hosts("systemd")
 
 
-@pytest.fixture(scope="session", params=["compose", "systemd"])
+@pytest.fixture(scope="package", params=["compose", "systemd"])
 def hosts(request: pytest.FixtureRequest) -> HostsFleet:
     """The trial fleets on Compose and on hosts with systemd, as somebody else has made them."""
     if not asked_for(request.param):
