@@ -44,6 +44,13 @@ def test_a_fleet_with_tls_is_made_from_nothing(secure: Platform) -> None:
     assert {name.partition(" ")[0] for name in prints} == {"https", "redis", "redis_bus"} and len(prints) >= 15, prints
 
 
+def test_redis_that_runs_stays_with_tls(secure: Platform) -> None:
+    with secure.unchanged():
+        for check in (True, False):
+            refused = secure.play("deploy", check=check, caching_redis_tls=False)
+            assert refused.rc != 0 and "caching_redis_tls is false" in refused.stdout and "runs with TLS" in refused.stdout, refused.stdout
+
+
 @pytest.mark.hazard("H49", "H52", "H53", "H55")
 def test_names_a_way_back_and_another_authority(secure: Platform) -> None:
     names = {"caching_certificates": {"service": {"names": ["cache.example.com"]}}}

@@ -81,6 +81,7 @@ def test_redis_keeps_its_members_and_shards(cluster: Cluster, running: Kubernete
     failed(running.play("deploy", caching_redis_shards=5), "caching_redis_shards is 5, and the Redis Cluster has 3 shards: no slots are moved here")
     more = running.play("deploy", check=True, caching_redis_replicas_per_shard=2)
     assert more.rc == 0 and "StatefulSet redis-cluster: spec.replicas: 6 → 9" in more.stdout, more.stdout
+    failed(running.play("deploy", caching_redis_tls=True, caching_manage_certificates=False), "runs without TLS")
     assert changes(cluster.audited(before)) == []
 
 

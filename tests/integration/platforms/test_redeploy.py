@@ -97,6 +97,13 @@ def test_what_is_broken_ends_with_its_words_and_the_others_go_on(made: Deployed)
     assert back.rc == 0 and made.instances() == 3, back.stdout
 
 
+def test_redis_that_runs_stays_without_tls(made: Deployed, tmp_path: Path) -> None:
+    for more in ({"caching_ca": {"path": str(tmp_path / "authority")}}, {"caching_manage_certificates": False}):
+        with made.unchanged():
+            refused = made.play("deploy", caching_redis_tls=True, caching_certificate_paths={"client": str(tmp_path / "client")}, **more)
+            assert refused.rc != 0 and "runs without TLS" in refused.stdout, refused.stdout
+
+
 def test_replicas_are_on_other_hosts_than_their_primaries(made: Deployed) -> None:
     assert made.lacking() == []
     pairs = made.shards()
