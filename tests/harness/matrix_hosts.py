@@ -26,7 +26,7 @@ from tests.fleet.compose.layout import BRIDGE, COMPOSE_FILE, NETWORK, REDIS_NODE
 from tests.fleet.compose.lifecycle import compose
 from tests.fleet.images.build import folder
 from tests.fleet.redis_nodes import lacking
-from tests.fleet.systemd.layout import REDIS_HOSTS, REDIS_PORTS, SERVICE_HOSTS
+from tests.fleet.systemd.layout import BALANCER, REDIS_HOSTS, REDIS_PORTS, SERVICE_HOSTS
 from tests.fleet.systemd.layout import REDIS_NODES as HOSTS_NODES
 from tests.harness.hosts import ComposeFleet, HostsFleet, SystemdFleet
 from tests.harness.matrix import Platform
@@ -238,6 +238,13 @@ class DeployedCompose(Deployed):
         raise AssertionError("there is no primary")
 
 
+SECURE_FRONT = f'''
+listen secure
+    bind {BALANCER.address}:8443 ssl crt /etc/haproxy/tls/current/tls.crt
+    option httpchk GET /actuator/health/readiness
+'''
+
+
 class DeployedSystemd(Deployed):
     hosts: SystemdFleet
     other_size = 2      # there are three hosts for the service
@@ -254,7 +261,16 @@ class DeployedSystemd(Deployed):
             units = " ".join(f"redis@{port}" for port in REDIS_PORTS)
             self.hosts.on(host.name, "sh", "-c", f"systemctl disable --now --quiet {units}; rm -rf /var/lib/redis/* /etc/redis "
                           "/etc/systemd/system/redis@.service; systemctl daemon-reload")
+        self.hosts.on(BALANCER.name, "sh", "-c", "rm -rf /etc/haproxy/tls; cd /etc/haproxy; [ ! -e fleet.cfg.plain ] || { mv fleet.cfg.plain fleet.cfg; "
+                      "systemctl reload haproxy; }")
         self.odd_password()
+
+    def balancer_with_tls(self) -> None:
+        """Whoever runs the balancer lets it serve the certificate that is there; keys are beside certificates, as ``tls.key``."""
+        servers = "".join(f"    server {host.name} {host.address}:8403 check port 8404\n" for host in SERVICE_HOSTS)
+        script = ("cd /etc/haproxy; cp -p fleet.cfg fleet.cfg.plain; sed -i 's/^global$/global\\n    ssl-load-extra-del-ext/' fleet.cfg; "
+                  f"printf %s {shlex.quote(SECURE_FRONT + servers)} >> fleet.cfg; haproxy -c -q -f fleet.cfg && systemctl reload haproxy")
+        self.hosts.on(BALANCER.name, "sh", "-c", script)
 
     def began(self) -> dict[str, float]:
         found = {}

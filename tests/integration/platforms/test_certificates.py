@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.systemd.layout import BALANCER
 from tests.harness.matrix import HOMES, Platform, asked_for, secured
+from tests.harness.matrix_hosts import DeployedSystemd
 from tests.harness.plays import Outcome
 
 
@@ -71,3 +73,21 @@ def test_names_a_way_back_and_another_authority(secure: Platform) -> None:
     assert not set(last.values()) & set(before.values())
     again = secure.play("certificates status", caching_ca={**secure.authority, "name": "next"})
     assert again.rc == 0 and again.changed == 0 and served(again) == last, again.stdout
+
+
+@pytest.mark.hazard("H49")
+def test_a_balancer_has_its_own(secure: Platform) -> None:
+    if not isinstance(secure, DeployedSystemd):
+        pytest.skip("the trial fleet on hosts has a balancer")
+    declared = {"caching_ca": {**secure.authority, "name": "next"}, "caching_certificates": {"balancer": {"names": ["cache.example.com"]}}}
+    made = secure.play("deploy", **declared)
+    assert made.rc == 0, made.stdout
+    secure.balancer_with_tls()
+    first = secure.play("certificates", **declared)
+    assert first.rc == 0 and first.changed == 0, first.stdout
+    before = served(first)
+    renewed = secure.play("certificates", **{**declared, "caching_certificates": {"balancer": {"names": ["cache.example.org"]}}})
+    assert renewed.rc == 0 and renewed.changed, renewed.stdout
+    front = f"https {BALANCER.address}:8443"
+    after = served(renewed)
+    assert {name for name in before if before[name] != after[name]} == {front}, (before, after)
