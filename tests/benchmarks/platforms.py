@@ -12,7 +12,8 @@ import tempfile
 import yaml
 
 from tests.benchmarks.ways import Failed
-from tests.harness.matrix import HOMES, asked_for
+from tests.harness.matrix import HOMES
+from tests.harness.operations import asked_for
 from tests.harness.plays import play
 from tests.harness.targets import Fleet
 

@@ -52,8 +52,14 @@ def register(recorder: Recorder) -> None:
 def unregister(recorder: Recorder) -> None:
     """Call it before a recorder is closed: what it saw in the running test is kept."""
     if recorder in _State.recorders:
-        _State.recorders.remove(recorder)
+        forget(recorder)
         keep(recorder)
+
+
+def forget(recorder: Recorder) -> None:
+    """It can't be asked any more."""
+    if recorder in _State.recorders:
+        _State.recorders.remove(recorder)
 
 
 def keep(recorder: Recorder) -> None:
@@ -75,6 +81,12 @@ def _seen() -> tuple[list[t.Mapping[str, t.Any]], list[str]]:
 
 def _claims(item: pytest.Item, mark: str) -> list[str]:
     return sorted({name for marker in item.iter_markers(mark) for name in marker.args})
+
+
+def _platforms(item: pytest.Item) -> set[str]:
+    """Of a test that runs once for each platform, the one of this run; of any other, all."""
+    given = getattr(getattr(item, "callspec", None), "params", {}).values()
+    return {one for one in given if one in operations.PLATFORMS} or set(operations.PLATFORMS)
 
 
 class Coverage:
@@ -127,7 +139,9 @@ class Coverage:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        wanted, hazards = _claims(item, "operation"), _claims(item, "hazard")
+        elsewhere = set(operations.PLATFORMS) - _platforms(item)
+        wanted = [name for name in _claims(item, "operation") if self.catalogue.operations[name].kind not in elsewhere]
+        hazards = _claims(item, "hazard")
         if report.skipped:
             for name in [*wanted, *hazards]:
                 self.skipped[name].add(item.nodeid)

@@ -15,13 +15,17 @@ import typing as t
 
 from kubernetes import client, stream
 
+from tests.fleet.compose import layout as compose
 from tests.fleet.kubernetes import machine, network, objects
 from tests.fleet.kubernetes.layout import NAMESPACE, State, state
 from tests.fleet.kubernetes.programs import programs
 from tests.fleet.local import processes
+from tests.fleet.systemd import layout as systemd
 from tests.harness.plays import Outcome, play
 
 READS = ("get", "list", "watch")
+# The other fleets, which may come and go meanwhile: their bridges, and the first three numbers of their addresses
+OTHERS = (compose.BRIDGE, systemd.BRIDGE, *(f"{one.NETWORK.rpartition('.')[0]}." for one in (compose, systemd)))
 
 
 def machine_state() -> dict[str, list[str]]:
@@ -29,7 +33,8 @@ def machine_state() -> dict[str, list[str]]:
     where = programs()
 
     def lines(*command: str) -> list[str]:
-        return [line for line in network.run(where, *command, needed=False).splitlines() if not line.startswith("#")]
+        said = network.run(where, *command, needed=False).splitlines()
+        return [line for line in said if not line.startswith("#") and not any(word in line for word in OTHERS)]
 
     rules = [line for command in ("iptables-save", "ip6tables-save") for line in lines(command)]
     return {

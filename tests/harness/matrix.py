@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import importlib
 import json
-import os
 import typing as t
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,17 +16,13 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import paths
+from tests.harness.operations import asked_for
 from tests.harness.plays import Outcome
 
 # platform -> the module whose fleet(name, request) gives it; a platform adds itself here
 HOMES = {"kubernetes": "tests.harness.matrix_kubernetes", "compose": "tests.harness.matrix_hosts", "systemd": "tests.harness.matrix_hosts"}
 RESULTS = paths.ROOT / "build" / "platforms.json"
 Function = t.TypeVar("Function", bound=Callable[..., t.Any])
-
-
-def asked_for(platform: str) -> bool:
-    """Whether PLATFORMS names this platform, or all."""
-    return bool({platform, "all"} & set(os.environ.get("PLATFORMS", "").replace(",", " ").split()))
 
 
 class Platform(abc.ABC):

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import typing as t
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.harness.matrix import HOMES, asked_for, opened
+from tests.harness.matrix import HOMES, opened
+from tests.harness.operations import asked_for
 
 if t.TYPE_CHECKING:
     from tests.harness.hosts import HostsFleet
@@ -55,12 +57,15 @@ def cluster() -> Iterator[Cluster]:
     """The trial fleet on Kubernetes. Where it was asked for, a fleet that can't run is a failure."""
     from tests.fleet.kubernetes import lifecycle
     from tests.harness.kubernetes import Cluster, machine_state
+    from tests.harness.witnesses import Audit, witness
 
     before = machine_state()
     started = lifecycle.up()
     try:
         during = machine_state()
-        yield Cluster()
+        made = Cluster()
+        with witness(Audit(made.state.audit)) if made.state.audit.exists() else nullcontext():
+            yield made
     finally:
         if started:
             lifecycle.down()
@@ -74,12 +79,14 @@ def _hosts(platform: str) -> Iterator[HostsFleet]:
     from tests.fleet.compose import lifecycle as compose
     from tests.fleet.systemd import lifecycle as systemd
     from tests.harness.hosts import ComposeFleet, SystemdFleet
+    from tests.harness.witnesses import of_hosts, witness
 
     lifecycle, kind = (compose, ComposeFleet) if platform == "compose" else (systemd, SystemdFleet)
     started = lifecycle.up()
     fleet = kind()
     try:
-        yield fleet
+        with witness(of_hosts(fleet)):
+            yield fleet
     finally:
         if started:
             lifecycle.down()

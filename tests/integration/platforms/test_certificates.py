@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.systemd.layout import BALANCER
-from tests.harness.matrix import HOMES, Platform, asked_for, secured
+from tests.harness.matrix import HOMES, Platform, secured
 from tests.harness.matrix_hosts import DeployedSystemd
+from tests.harness.operations import asked_for
 from tests.harness.plays import Outcome
 
 
@@ -53,6 +54,7 @@ def test_redis_that_runs_stays_with_tls(secure: Platform) -> None:
             assert refused.rc != 0 and "caching_redis_tls is false" in refused.stdout and "runs with TLS" in refused.stdout, refused.stdout
 
 
+@pytest.mark.operation("S142", "S143")
 @pytest.mark.hazard("H49", "H52", "H53", "H55")
 def test_names_a_way_back_and_another_authority(secure: Platform) -> None:
     names = {"caching_certificates": {"service": {"names": ["cache.example.com"]}}}

@@ -82,6 +82,7 @@ def test_what_is_for_an_absent_pod_stays_on_this_machine(cluster: Cluster) -> No
 
 
 @pytest.mark.hazard("H06")
+@pytest.mark.operation("S006", "S100")
 def test_discover_tells_where_members_are_and_what_they_use(cluster: Cluster, tmp_path: Path) -> None:
     with strangers(cluster) as others:
         outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True)
@@ -143,6 +144,7 @@ def test_an_autoscaler_is_not_fought(cluster: Cluster) -> None:
     assert cluster.deployment().spec.replicas == 3
 
 
+@pytest.mark.operation("S013", "S090", "S164")
 def test_one_member_is_replaced_and_its_log_read(cluster: Cluster, tmp_path: Path) -> None:
     victim = cluster.pods("redis-cluster")[-1]
     outcome, members = verb(cluster, tmp_path, "restart_one", "caching_members", caching_verb_member=victim.metadata.name)

@@ -48,6 +48,7 @@ def files(core: client.CoreV1Api, name: str) -> dict[str, bytes]:
 
 
 @pytest.mark.hazard("H49", "H52")
+@pytest.mark.operation("S141", "S146")
 def test_a_secret_keeps_its_name_over_rotations(cluster: Cluster, core: client.CoreV1Api, base: Args, tmp_path: Path) -> None:
     began = cluster.now
     assert accepted(run_module("cert_rotate", base, check=True))["changed"] and changes(cluster.audited(began)) == []
@@ -71,6 +72,7 @@ def test_a_secret_keeps_its_name_over_rotations(cluster: Cluster, core: client.C
     assert not accepted(run_module("cert_rotate", {**base, "state": "rolled_back"}))["changed"]
 
 
+@pytest.mark.operation("S145")
 def test_versions_and_their_removal(core: client.CoreV1Api, base: Args) -> None:
     wanted = {**base, "versioned": True, "keep_previous": 1}
     names = [accepted(run_module("cert_rotate", {**wanted, "force": number > 1}))["secret"]["name"] for number in (1, 2, 3)]

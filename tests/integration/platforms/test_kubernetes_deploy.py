@@ -86,6 +86,7 @@ def test_redis_keeps_its_members_and_shards(cluster: Cluster, running: Kubernete
 
 
 @pytest.mark.hazard("H18")
+@pytest.mark.operation("S063", "S168")
 def test_options_of_the_virtual_machine_wait_for_the_next_start(cluster: Cluster, running: KubernetesFleet) -> None:
     before = cluster.now
     refused = running.play("configure", caching_jvm="-Xmx8g -XX:+UseG1GC")
@@ -141,6 +142,7 @@ def test_objects_are_saved_without_secrets_in_clear(cluster: Cluster) -> None:
 
 
 @pytest.mark.hazard("H47")
+@pytest.mark.operation("S126", "S127")
 def test_objects_are_brought_back(cluster: Cluster, running: KubernetesFleet) -> None:
     identity = pyrage.x25519.Identity.generate()
     place = {**running.store(), "caching_encrypt_to": [str(identity.to_public())], "caching_identities": [str(identity)]}

@@ -27,6 +27,7 @@ CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
 
 
 @row("site twice, the second changes nothing")
+@pytest.mark.operation("S001", "S005")
 def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
     with platform.unchanged():
         check = platform.play("site", check=True)
@@ -51,6 +52,7 @@ def test_check_mode_of_what_changes_a_fleet(platform: Platform) -> None:
 
 
 @row("stop, start")
+@pytest.mark.operation("S002", "S003", "S004", "S008", "S010", "S011", "S012")
 def test_stop_and_start(platform: Platform) -> None:
     assert platform.play("stop").rc == 0 and platform.instances() == 0
     started = platform.play("start")
@@ -66,6 +68,7 @@ def test_scale(platform: Platform) -> None:
 
 
 @row("configuration change")
+@pytest.mark.operation("S084")
 def test_a_changed_configuration_is_read_without_a_restart(platform: Platform) -> None:
     before = platform.members()
     changed = platform.play("configure", caching_configuration=POOL)
@@ -103,6 +106,7 @@ def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
 
 
 @row("backup: taken, verified, drilled, pruned; configuration kept")
+@pytest.mark.operation("S076", "S111", "S112", "S113")
 def test_playbooks_of_the_backups(platform: Platform) -> None:
     names = "backup verify_backups drill prune_backups backup_config"
     wanted = {**platform.store(), "caching_redis_server_path": platform.redis_server, "caching_retention": {"keep_last": 5}}

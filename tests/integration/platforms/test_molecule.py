@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.matrix import HOMES, asked_for
+from tests.harness.matrix import HOMES
+from tests.harness.operations import asked_for
 from tests.integration.molecule.test_scenarios import passes
 
 

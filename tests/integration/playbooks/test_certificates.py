@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import ssl
+import tempfile
 import threading
 import typing as t
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.canary import Canaries, CommandLines, fresh
 from tests.harness.handshakes import REDIS, SERVICE, Handshakes
 from tests.harness.modules import run_module
 from tests.harness.plays import Outcome, play
@@ -149,6 +152,44 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
         failed = run(second, **given)
         assert failed.rc != 0 and expected in failed.stdout and "Traceback" not in failed.stdout, (given, failed.stdout[-1500:])
     assert before == {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
+
+
+def key_parts(folder: Path) -> set[str]:
+    keys = [path.read_text().splitlines() for path in (*folder.rglob("tls.key"), *folder.rglob("ca.key"))]
+    return {line for key in keys for line in key if len(line) > 30 and "PRIVATE" not in line}
+
+
+@pytest.mark.hazard("H51")
+def test_nothing_shows_a_key_or_a_password(second: SecondFleet, tmp_path: Path) -> None:
+    certificates = Path(second.known["authority"]).parent
+    before = key_parts(certificates)
+    password, wrong = fresh("keystore"), fresh("wrong")
+    wanted = {part: {"keystore_password": password} for part in ("service", "client")}
+    own = {"path": str(certificates / "own-authority"), "passphrase": wrong}
+    texts = []
+    with tempfile.TemporaryDirectory(prefix="guard-") as place, CommandLines() as lines:      # not tmp_path: a socket's path is short
+        outside = Path(place)
+        for name in ("tmp", "home", "ansible"):
+            (outside / name).mkdir()
+        env = {"TMPDIR": f"{place}/tmp", "HOME": f"{place}/home", "ANSIBLE_HOME": f"{place}/ansible", "ANSIBLE_REMOTE_TEMP": f"{place}/ansible/tmp",
+               "ANSIBLE_LOG_PATH": f"{place}/ansible.log", "ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "true"}
+        for good, check, more in (
+                (True, True, {}), (True, False, {"caching_certificates_renew": True}), (True, False, {"caching_certificates_state": "rolled_back"}),
+                (False, False, {"caching_certificates_renew": True, "caching_ca": own})):
+            given = {"caching_store_url": f"file://{place}/store", "caching_certificates": wanted, **more}
+            (tmp_path / "given.json").write_text(json.dumps(given))
+            ran = play("certificates", second.known["inventory"], "-vvvv", "--diff", "-e", f"@{tmp_path}/given.json", check=check, env=env, timeout=600)
+            assert (ran.rc == 0) == good, ran.stdout[-3000:]
+            texts += [ran.stdout, ran.stderr, json.dumps(ran.tasks), json.dumps(ran.custom)]
+        new = key_parts(certificates)
+        assert len(new - before) >= 10, "no keys were made"
+        sought = Canaries(password=password, wrong=wrong, passphrase=Path(second.known["secrets"]["ca_passphrase"]).read_text().strip(),
+                          **{f"key{number}": part for number, part in enumerate(new)})
+        found = [finding for number, text in enumerate(texts) for finding in sought.in_text(text, f"output {number}")]
+        assert found + lines.findings(sought) + sought.in_folder(outside) == []
+    assert all("PRIVATE KEY" not in text for text in texts)
+    leaked = {Path(finding.place).name for finding in sought.in_folder(certificates)}
+    assert leaked <= {"tls.key", "ca.key", "ca_passphrase"} and "tls.key" in leaked, leaked     # the scanner finds them where they belong
 
 
 CA: dict[str, t.Any] = {}
