@@ -91,9 +91,18 @@ def test_proves_data():
 def test_fails():
     assert False
 
-@pytest.mark.operation("S001")
+@pytest.mark.operation("S117")
 def test_nothing_can_be_observed_yet():
     pass
+
+@pytest.mark.operation("S001", "S003")
+@pytest.mark.parametrize("platform", ["kubernetes", "compose"])
+def test_of_platforms(platform):
+    deployment = "/apis/apps/v1/namespaces/some/deployments/caching-service?fieldManager=x"
+    recorder = Recorder({"kubernetes": ("PATCH", deployment, 201), "compose": ("START", "/caching-service", 200)}[platform])
+    coverage.register(recorder)
+    recorder.request()
+    coverage.unregister(recorder)
 
 @pytest.mark.operation("S027")
 @pytest.mark.skip(reason="elsewhere")
@@ -142,6 +151,7 @@ def test_only_what_was_seen_counts(tmp_path: Path) -> None:
         "test_proves_data": "PASSED",
         "test_fails": "FAILED",
         "test_nothing_can_be_observed_yet": "FAILED",
+        "test_of_platforms": "PASSED",
     }, done.stdout
     assert "S031 is claimed, but no recorder saw DELETE /api/v1/cache/regions/{region} done in this test" in done.stdout
     assert "a recorder could not be asked: ZeroDivisionError" in done.stdout
@@ -152,6 +162,8 @@ def test_only_what_was_seen_counts(tmp_path: Path) -> None:
             place + "test_proves_though_the_recorder_forgets",
             place + "test_proves_with_a_recorder_of_its_own",
         ],
+        "S001": [place + "test_of_platforms"],
+        "S003": [place + "test_of_platforms"],
         "S048": [place + "test_proves_data"],
         "H16": [place + "test_proves_data"],
     }
@@ -187,7 +199,7 @@ def test_workers_hand_over_what_they_saw(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_other.py").write_text(PLANTED.replace("H16", "H17"), encoding="utf-8")
     done, proved = run_planted(tmp_path, PLANTED, more=both)
-    assert {"S031", "S048", "H16", "H17"} == set(proved), done.stdout
+    assert {"S001", "S003", "S031", "S048", "H16", "H17"} == set(proved), done.stdout
     assert len(proved["S031"]) == 6 and len(proved["S048"]) == 2
     assert done.stdout.count(TOLD) == 1 and "S048" not in done.stdout.partition(TOLD)[2].partition("\n")[0]
 
