@@ -61,11 +61,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> t.Any:
     return Units(config, log)
 
 
+THEIRS = pytest.StashKey[set[str]]()
+
+
+def _fleets(config: pytest.Config) -> set[str]:
+    """Networks of the workers' fleets that are there."""
+    workers = 0 if "PYTEST_XDIST_WORKER" in os.environ else getattr(config.option, "numprocesses", None) or 0     # a worker, or a run inside one
+    return {network(worker) for worker in range(workers) if paths.fleet_state(f"local-{network(worker)}").exists()}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[THEIRS] = _fleets(config)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends what workers left that could not end it themselves, as a run was broken off."""
-    if "PYTEST_XDIST_WORKER" in os.environ:   # a worker, or a run inside one
-        return
-    for worker in range(getattr(config.option, "numprocesses", None) or 0):
-        if paths.fleet_state(f"local-{network(worker)}").exists():
-            subprocess.run([sys.executable, "-m", "tests.fleet.local", "down"], cwd=paths.ROOT, check=False, stdout=subprocess.DEVNULL,
-                           env={**os.environ, "EXALT_CACHING_NETWORK": network(worker)})
+    """Ends what workers left that could not end it themselves, as a run was broken off. What was there before is of another run."""
+    for place in sorted(_fleets(config) - config.stash.get(THEIRS, set())):
+        subprocess.run([sys.executable, "-m", "tests.fleet.local", "down"], cwd=paths.ROOT, check=False, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "EXALT_CACHING_NETWORK": place})
