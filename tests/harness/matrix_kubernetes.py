@@ -136,7 +136,7 @@ def secured(name: str, request: pytest.FixtureRequest, tls: dict[str, t.Any], fo
     here = {"caching_redis_storage": "", "caching_jvm": "", "ansible_kubectl_namespace": "caching-secure", "caching_redis_settings": {"save": "3600 1"}}
     fleet = KubernetesFleet(cluster, "caching-secure", {**tls, **here})
     try:
-        made = fleet.play("runner")
+        made = cluster.play("runner", **{**declared(fleet.namespace), **fleet.more})      # who may give rights, as the first one has
         assert made.rc == 0, made.stdout
         yield fleet
     finally:
