@@ -102,6 +102,8 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     wanted = {**dict(own), **_given(trusted)}
     looked = [_Looked(place, look, now) for place, look in zip(found, looks)]
     back = [one for one in looked if one.back]
+    if back:
+        _goes_together(looked)
     for one in looked:                                           # its own root always stays trusted
         wanted.update(one.root if one.place["provider"] != "ownca" else {})
     every = {**wanted, **{print_: text for one in looked for print_, text in one.trusted.items()}}
@@ -146,6 +148,21 @@ def _given(trusted: t.Any) -> dict[str, str]:
     return found
 
 
+def _signed_by(certificate: Data, trusted: t.Sequence[Data] | None) -> dict[str, str]:
+    """Of the roots those that can have signed it, by their fingerprints."""
+    return {one["fingerprint"]: one["certificate_content"] for one in trusted or [] if one["subject"] == certificate.get("issuer")}
+
+
+def _goes_together(looked: t.Sequence[_Looked]) -> None:
+    """What is shown after a way back is trusted by everybody: a version may be of before another authority, and others have none before."""
+    for shows in looked:
+        mine = shows.root_after.keys()
+        cut = [one.name for one in looked if mine and not mine & one.trusted_after.keys()]
+        if cut:
+            raise CachingError(f"caching_certificates_state: rolled back, {shows.name} would show a certificate whose authority {', '.join(cut[:5])} would not "
+                               "trust; instead let playbook certificates bring the wanted authority (caching_ca), which it does in rounds")
+
+
 class _Looked:
     """One place with what was told of it."""
 
@@ -156,8 +173,11 @@ class _Looked:
         self.activated = bool(look.get("activated"))
         self.good = bool(certificate) and certificate["not_before"] <= now < certificate["not_after"]
         self.trusted = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or []}
-        self.root = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or [] if one["subject"] == certificate.get("issuer")}
+        self.root = _signed_by(certificate, look.get("trusted"))
         after = (look.get("diff") or {}).get("after") or {}
         self.why: str = look.get("reason") or "it is renewed"
         self.back = "is rolled back to" in self.why      # what a task calls changed is its own affair
+        before = look.get("previous_trusted") if self.back else look.get("trusted")
+        self.trusted_after = {one["fingerprint"]: "" for one in before or []}
+        self.root_after = _signed_by((look.get("previous") if self.back else certificate) or {}, before)
         self.due = not self.back and (bool(look.get("csr")) or "requested" in after or bool(look.get("renewed")))

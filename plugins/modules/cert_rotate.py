@@ -265,6 +265,11 @@ previous:
   description: The one that served before; where nothing changes, that of the version before. Null where there is none.
   returned: success
   type: dict
+previous_trusted:
+  description: The roots that the version before trusts, like RV(trusted).
+  returned: O(state=rolled_back) and O(state=activated), where nothing changes
+  type: list
+  elements: dict
 reason:
   description: Why something changes, or that nothing has to.
   returned: success

@@ -37,6 +37,12 @@ def look(trusted: str = "", due: bool = False, until: str = "2027-01-01T00:00:00
             "reason": "", "renewed": False, "changed": due, "diff": {"after": {"requested": ["a"]} if due else {}}, **more}
 
 
+def back(trusted: str) -> fleet.Data:
+    """What it tells of a place that has a version before, by its roots."""
+    before = look(trusted)
+    return {"reason": "version 2 is rolled back to version 1", "changed": True, "previous": before["certificate"], "previous_trusted": before["trusted"]}
+
+
 def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until: str = "narrowed", provider: str = "ownca") -> list[tuple[str, str, str]]:
     """Of each round its name, its places and whom they trust then."""
     places = [place(f"p{number}", provider=provider) for number in range(len(looks))]
@@ -76,7 +82,9 @@ def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until
     # written and not read by anybody
     ([look("A", activated=False), look("A")], {}, [("read", "", "A")]),
     ([look("AX")] * 2, {"until": "rolled_back"}, []),
-    ([look("A", reason="version 2 is rolled back to version 1", changed=True), look("A")], {}, [("back", "p0", "")]),
+    ([look("A", **back("A")), look("A")], {}, [("back", "p0", "")]),
+    ([look("A", **back("X")), look("A", **back("X"))], {}, [("back", "p0 p1", "")]),
+    ([look("A", **back("XA")), look("AX")], {}, [("back", "p0", "")]),
 ])
 def test_rounds(looks: list[fleet.Data], options: dict[str, t.Any], expected: list[tuple[str, str, str]]) -> None:
     assert rounds(looks, **options) == expected
@@ -103,6 +111,12 @@ def test_places_take_what_is_declared_and_no_secret() -> None:
 def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
     with pytest.raises(CachingError, match=expected):
         fleet.places([], declared)
+
+
+@pytest.mark.parametrize("looks", [[look("A", **back("X")), look("A")], [look("A", **back("XA")), look("A")], [look("AX", **back("A")), look("XA", **back("X"))]])
+def test_a_way_back_that_would_cut_somebody_off(looks: list[fleet.Data]) -> None:
+    with pytest.raises(CachingError, match="p[01] would show a certificate whose authority p[01] would not trust"):
+        rounds(looks)
 
 
 def test_what_can_not_be_planned() -> None:

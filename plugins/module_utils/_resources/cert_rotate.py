@@ -110,8 +110,9 @@ class Job:
         version = self.contents.current
         other = found.keep is not None and (self.have.whole is None or self.have.whole.chain[0] != found.keep.chain[0])
         renewed = found.action == "issue" or found.action in ("set", "back") and other
+        older = held(self.contents.previous[0]) if self.contents.previous else Held()
         results = {"diff": {"before": before, "after": found.after if changed else before}, "reason": reason, "renewed": renewed, "csr": None,
-                   "certificate": self._told(self.have), "previous": self._told(held(self.contents.previous[0]) if self.contents.previous else Held()),
+                   "certificate": self._told(self.have), "previous": self._told(older), "previous_trusted": self._trusted(older.roots),
                    "version": version.number if version else 0, "trusted": self._trusted(self.have.roots), "authority": None,
                    "activated": version is not None and version.number == self.contents.activated, **self.place.where(version), **found.results}
         if self.authority:
