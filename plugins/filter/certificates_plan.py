@@ -42,6 +42,10 @@ options:
     description: The time (UTC), in ISO-8601.
     type: str
     required: true
+  marks:
+    description: Of places that cert-manager keeps, what was read of them (P(exalt.caching.certificate_manager#filter)).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -61,9 +65,9 @@ from ansible_collections.exalt.caching.plugins.module_utils import _cert_fleet a
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 
 
-def certificates_plan(found, looks, chain, trusted, until, now):
+def certificates_plan(found, looks, chain, trusted, until, now, marks=None):
     try:
-        return pure.plan(found, looks, chain, trusted, until, now)
+        return pure.plan(found, looks, chain, trusted, until, now, marks)
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None
 

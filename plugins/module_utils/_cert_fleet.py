@@ -16,6 +16,7 @@ import hashlib
 import re
 import typing as t
 
+from . import _cert_manager as manager
 from ._errors import CachingError, one_line
 
 Data = dict[str, t.Any]
@@ -23,7 +24,8 @@ PARTS = ("service", "redis", "balancer", "client")
 ROUNDS = ("widen", "leaves", "narrow")
 UNTIL = {"trusted": 1, "renewed": 2, "narrowed": 3}
 DEFAULTS: t.Mapping[str, t.Any] = {"provider": "ownca", "key_type": "ecdsa-p256", "validity": "P90D", "renew_before": "33%", "keep_previous": 3}
-PLAIN = ("provider", "names", "common_name", "organization", "key_type", "validity", "renew_before", "keep_previous", "mode", "keystore_path",
+PROVIDERS = ("ownca", "provided", "selfsigned", manager.PROVIDER)
+PLAIN = ("provider", "issuer", "names", "common_name", "organization", "key_type", "validity", "renew_before", "keep_previous", "mode", "keystore_path",
          "certificate_path", "key_path", "chain_path", "certificate_content", "chain_content")
 SECRET = ("key_content", "keystore_password")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
@@ -38,9 +40,12 @@ def places(found: t.Iterable[Data], declared: t.Any) -> list[Data]:
         own = {**DEFAULTS, **(declared.get(one["part"]) or {})}
         names = list(dict.fromkeys([*map(str, own.pop("names", None) or []), *one.get("names", [])]))
         usages = ["client"] if one["part"] == "client" else ["server", "client"] if one["part"] in ("service", "redis") else ["server"]
-        options = {name: value for name, value in own.items() if name not in SECRET and name != "provider"}
+        options = {name: value for name, value in own.items() if name not in SECRET and name not in ("provider", "issuer")}
+        if own["provider"] == manager.PROVIDER and one["where"].get("destination") != "kubernetes_secret":
+            raise CachingError(f"caching_certificates: {one['part']}: provider cert-manager is for Kubernetes; here it is ownca, provided or selfsigned")
         result.append({
             "name": one["name"], "part": one["part"], "provider": own["provider"], "node": one.get("node") or "localhost",
+            **({"issuer": manager.issuer(one["part"], declared[one["part"]])} if own["provider"] == manager.PROVIDER else {}),
             "become": bool(one.get("become")), "endpoints": list(one.get("endpoints", [])), "verify": list(one.get("verify", [])),
             "options": {"name": one.get("common_name", one["name"]), "subject_alt_names": names, "usages": usages, **options, **one["where"]},
         })
@@ -59,8 +64,12 @@ def _known(declared: t.Any) -> None:
         if unknown:
             raise CachingError(f"caching_certificates: {part} has no {one_line(repr(unknown[0]), 40)}; it takes {', '.join((*PLAIN, *SECRET))}")
         provider = (own or {}).get("provider", DEFAULTS["provider"])
-        if provider not in ("ownca", "provided", "selfsigned"):
-            raise CachingError(f"caching_certificates: {part}: provider is ownca, provided or selfsigned, not {one_line(repr(provider), 40)}")
+        if provider not in PROVIDERS:
+            raise CachingError(f"caching_certificates: {part}: provider is {', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]}, not {one_line(repr(provider), 40)}")
+        if provider != manager.PROVIDER and "issuer" in (own or {}):
+            raise CachingError(f"caching_certificates: {part}: issuer is for provider cert-manager, not for {provider}")
+        if provider == manager.PROVIDER:
+            manager.issuer(part, own)
         if provider == "selfsigned" and part in ("redis", "client"):
             raise CachingError(f"caching_certificates: {part}: selfsigned can't be: each node would have to trust every other by itself; use ownca")
 
@@ -93,23 +102,24 @@ def roots(text: str) -> dict[str, str]:
     return found
 
 
-def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: t.Any, until: str, now: str) -> Data:
+def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: t.Any, until: str, now: str, marks: t.Mapping[str, str] | None = None) -> Data:
     """The rounds that are left. ``looks``: what cert_rotate told of each place; ``chain``: the own authority with what is above it, empty where
-    it is still to be made; ``now`` and dates in ISO-8601."""
+    it is still to be made; ``now`` and dates in ISO-8601; ``marks``: what was read of that which cert-manager has written."""
     if until not in (*UNTIL, "rolled_back"):
         raise CachingError(f"caching_certificates_until: it is one of {', '.join(UNTIL)}, not {one_line(repr(until), 40)}")
     own = list(roots(chain).items())[-1:]
     wanted = {**dict(own), **_given(trusted)}
-    looked = [_Looked(place, look, now) for place, look in zip(found, looks)]
+    looked = [_Looked(place, look, now, (marks or {}).get(place["name"], "")) for place, look in zip(found, looks)]
     back = [one for one in looked if one.back]
     if back:
         _goes_together(looked)
     for one in looked:                                           # its own root always stays trusted
-        wanted.update(one.root if one.place["provider"] != "ownca" else {})
+        wanted.update(one.trusted if one.kept else one.root if one.place["provider"] != "ownca" else {})
+    _kept_by_others([one for one in looked if one.kept], wanted, until)
     every = {**wanted, **{print_: text for one in looked for print_, text in one.trusted.items()}}
     unmade = not own and any(one.place["provider"] == "ownca" for one in looked)
     leaves = [one for one in looked if one.due or unmade and one.place["provider"] == "ownca"]
-    widen = [one for one in looked if one.good and wanted.keys() - one.trusted.keys()]
+    widen = [one for one in looked if not one.kept and one.good and wanted.keys() - one.trusted.keys()]
     narrow = [one for one in looked if every.keys() - wanted.keys() and (one in [*widen, *leaves] or one.trusted.keys() - wanted.keys())]
     steps: list[tuple[str, list[_Looked], dict[str, str], str]] = [
         ("widen", widen, every, "trust is widened"), ("leaves", leaves, every, "certificates are renewed"),
@@ -118,13 +128,15 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     if back:
         steps = [("back", back, {}, "the version before serves again")]
     steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or number <= UNTIL.get(until, 0))]
-    unread = [one for one in looked if one.version and not one.activated]
+    unread = [one for one in looked if one.there and not one.activated]
     if unread and not steps:
-        steps = [("read", [], every, "what an earlier run wrote is read")]
+        steps = [("read", [], every, "what was written before is read")]
     rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
             for number, (name, some, texts, told) in enumerate(steps, 1)]
     told = [f"{one.name}: {one.why}" for one in leaves if not back] + [row["told"] for row in rows]
+    told += [f"{one.name}: its authority is another than the one that was read last: until all have read, some don't trust the others"
+             for one in looked if one.turned]
     changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow}
     if back:
         changed = {"rolled back": back}
@@ -135,6 +147,18 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in leaves if not back],
             "roots": list(every.values()), "serving": [one.name for one in looked if one.version],
             "versions": {one.name: one.version for one in looked}}
+
+
+def _kept_by_others(kept: list[_Looked], wanted: t.Mapping[str, str], until: str) -> None:
+    """What cert-manager keeps changes by its hand alone, and so does whom it trusts."""
+    if kept and until == "rolled_back":
+        raise CachingError(f"caching_certificates_state: {kept[0].name} is kept by cert-manager, which has no version before; declare what it shall issue")
+    for one in kept:
+        if one.there and not one.trusted:
+            raise CachingError(f"{one.name}: its issuer puts no ca.crt into the Secret, so nobody would know whom to trust; use one that does")
+        if one.there and (more := len(wanted.keys() - one.trusted.keys())):
+            raise CachingError(f"{one.name}: cert-manager decides whom it trusts, and {more} of the roots of other parts or of caching_ca.trusted "
+                               f"{'is' if more == 1 else 'are'} not in its ca.crt: give all parts one issuer, and renew all when its authority has changed")
 
 
 def _given(trusted: t.Any) -> dict[str, str]:
@@ -166,11 +190,12 @@ def _goes_together(looked: t.Sequence[_Looked]) -> None:
 class _Looked:
     """One place with what was told of it."""
 
-    def __init__(self, place: Data, look: Data, now: str) -> None:
-        self.place, self.name = place, place["name"]
+    def __init__(self, place: Data, look: Data, now: str, mark: str = "") -> None:
+        self.place, self.name, self.kept = place, place["name"], place["provider"] == manager.PROVIDER
         certificate = look.get("certificate") or {}
-        self.version: int = look.get("version") or 0
+        self.version: int = look.get("version") or int(self.kept and bool(mark))
         self.activated = bool(look.get("activated"))
+        self.there, self.turned = bool(self.version), False
         self.good = bool(certificate) and certificate["not_before"] <= now < certificate["not_after"]
         self.trusted = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or []}
         self.root = _signed_by(certificate, look.get("trusted"))
@@ -180,4 +205,7 @@ class _Looked:
         before = look.get("previous_trusted") if self.back else look.get("trusted")
         self.trusted_after = {one["fingerprint"]: "" for one in before or []}
         self.root_after = _signed_by((look.get("previous") if self.back else certificate) or {}, before)
-        self.due = not self.back and (bool(look.get("csr")) or "requested" in after or bool(look.get("renewed")))
+        self.due = not self.back and not self.kept and (bool(look.get("csr")) or "requested" in after or bool(look.get("renewed")))
+        if self.kept:
+            self.turned = bool(mark and self.trusted) and not self.trusted.keys() & set(mark.split())
+            self.there, self.activated = bool(certificate), set(mark.split()) == {certificate.get("fingerprint"), *self.trusted}

@@ -105,8 +105,9 @@ def test_places_take_what_is_declared_and_no_secret() -> None:
 
 @pytest.mark.parametrize("declared, expected", [
     (["service"], "give a mapping"), ({"srvice": {}}, "'srvice' is none of service, redis, balancer, client"), ({"redis": 1}, "redis has to be a mapping"),
-    ({"redis": {"name": "x"}}, "redis has no 'name'"), ({"redis": {"provider": "acme"}}, "provider is ownca, provided or selfsigned"),
-    ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"),
+    ({"redis": {"name": "x"}}, "redis has no 'name'"), ({"redis": {"provider": "acme"}}, "provider is ownca, provided, selfsigned or cert-manager"),
+    ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"), ({"redis": {"issuer": {"name": "ca"}}}, "issuer is for provider cert-manager, not for ownca"),
+    ({"redis": {"provider": "cert-manager"}}, "redis: provider cert-manager needs issuer"),
 ])
 def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
     with pytest.raises(CachingError, match=expected):
@@ -117,6 +118,42 @@ def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
 def test_a_way_back_that_would_cut_somebody_off(looks: list[fleet.Data]) -> None:
     with pytest.raises(CachingError, match="p[01] would show a certificate whose authority p[01] would not trust"):
         rounds(looks)
+
+
+def kept(*looks: fleet.Data, marks: dict[str, str] | None = None, chain: str = "", providers: t.Sequence[str] = (), until: str = "narrowed") -> fleet.Data:
+    """The plan for places p0, p1, … that cert-manager keeps, but for those with another provider."""
+    kinds = [*providers, *["cert-manager"] * len(looks)]
+    places = [place(f"p{number}", provider=kinds[number]) for number in range(len(looks))]
+    found = [{**one, "version": 0, "activated": True, "certificate": {**one["certificate"], "fingerprint": "leaf"} if one["certificate"] else None} for one in looks]
+    for number, kind in enumerate(kinds[:len(looks)]):
+        found[number] = found[number] if kind == "cert-manager" else looks[number]
+    return fleet.plan(places, found, "".join(map(pem, chain)), [], until, NOW, marks)
+
+
+@pytest.mark.parametrize("looks, marks, expected, serving", [
+    ([look()], {}, [], []),                                                                           # not issued yet, as in check mode
+    ([look("A")], {}, ["read"], []),                                                                  # issued, and nobody has read anything
+    ([look("A")], {"p0": f"leaf {mark('A')}"}, [], ["p0"]),
+    ([look("A", due=True)], {"p0": f"leaf {mark('A')}"}, [], ["p0"]),                                 # what is due is its own affair
+    ([look("A")], {"p0": f"before {mark('A')}"}, ["read"], ["p0"]),                                   # renewed
+    ([look("AB")], {"p0": f"leaf {mark('A')}"}, ["read"], ["p0"]),                                    # it trusts another one
+    ([look("A"), look("A")], {"p0": f"leaf {mark('A')}"}, ["read"], ["p0"]),
+])
+def test_what_cert_manager_has_written_is_read(looks: list[fleet.Data], marks: dict[str, str], expected: list[str], serving: list[str]) -> None:
+    found = kept(*looks, marks=marks)
+    assert [row["name"] for row in found["rounds"]] == expected and found["serving"] == serving and not found["renewed"]
+
+
+def test_cert_manager_alone_decides_whom_its_places_trust() -> None:
+    together = kept(look("A"), look(due=True), marks={"p0": f"leaf {mark('A')}"}, chain="A", providers=("cert-manager", "ownca"))
+    assert [(row["name"], row["places"]) for row in together["rounds"]] == [("leaves", ["p1"])]
+    assert "another than the one that was read" in " ".join(kept(look("B"), marks={"p0": f"old {mark('A')}"})["told"])
+    for looks, options, expected in (
+        ([look("A"), look("B")], {}, "p0: cert-manager decides whom it trusts, and 1 of the roots"), ([look("A")], {"until": "rolled_back"}, "has no version before"),
+        ([{**look("A"), "trusted": []}], {}, "puts no ca.crt into the Secret"), ([look("A"), look("X")], {"chain": "B", "providers": ("cert-manager", "ownca")}, "decides whom"),
+    ):
+        with pytest.raises(CachingError, match=expected):
+            kept(*looks, **options)
 
 
 def test_what_can_not_be_planned() -> None:

@@ -37,6 +37,7 @@ _TIME = 30
 _PREVIOUS, _REQUESTED = "previous", "requested"       # keys of the Secret in place
 _VERSION, _BACK, _ACTIVATED = "exalt.caching/version", "exalt.caching/rolled-back-from", "exalt.caching/activated"
 _LABEL, _MANAGED = "exalt.caching/certificate", {"app.kubernetes.io/managed-by": MANAGER}
+_KEEPER = "cert-manager.io/certificate-name"           # who writes it, where that is cert-manager
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?")
 _LONG = re.compile(r"[A-Za-z0-9+/=]{40,}")            # never shown, whatever it is
 
@@ -142,6 +143,9 @@ class Secrets:
         before = _decoded(old)
         history = [_version(row) for row in _json(before.pop(_PREVIOUS, b"[]"), list)]
         waiting = {} if over else asked or {}
+        if keeper := ((old.get("metadata") or {}).get("annotations") or {}).get(_KEEPER):
+            raise CachingError(f"secret: {self.namespace}/{self.name} is written by cert-manager for its Certificate {one_line(keeper, 80)}, which would undo this: "
+                               f"delete that Certificate, and the annotation {_KEEPER} of the Secret, and run again")
         if old.get("immutable"):
             raise CachingError(f"secret: {self.namespace}/{self.name} is immutable; use versioned, or delete the Secret and run again")
         if version is None:
