@@ -130,11 +130,12 @@ def fleet(name: str, request: pytest.FixtureRequest) -> Iterator[KubernetesFleet
 
 
 @contextmanager
-def secured(name: str, request: pytest.FixtureRequest, tls: dict[str, t.Any], folder: Path) -> Iterator[KubernetesFleet]:
+def secured(name: str, request: pytest.FixtureRequest, tls: dict[str, t.Any], folder: Path,
+            namespace: str = "caching-secure") -> Iterator[KubernetesFleet]:
     """In a namespace of its own, with a runner that has its own certificate. The other fleet makes room."""
     cluster: Cluster = request.getfixturevalue("cluster")
-    here = {"caching_redis_storage": "", "caching_jvm": "", "ansible_kubectl_namespace": "caching-secure", "caching_redis_settings": {"save": "3600 1"}}
-    fleet = KubernetesFleet(cluster, "caching-secure", {**tls, **here})
+    here = {"caching_redis_storage": "", "caching_jvm": "", "ansible_kubectl_namespace": namespace, "caching_redis_settings": {"save": "3600 1"}}
+    fleet = KubernetesFleet(cluster, namespace, {**tls, **here})
     try:
         made = cluster.play("runner", **{**declared(fleet.namespace), **fleet.more})      # who may give rights, as the first one has
         assert made.rc == 0, made.stdout

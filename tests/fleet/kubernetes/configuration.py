@@ -22,7 +22,7 @@ AUDIT_POLICY = {
     "rules": [
         {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"]},
         {"level": "None", "users": ["system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver",
-                                    "trial-dns", "trial-metrics", "system:anonymous"]},
+                                    "trial-dns", "trial-metrics", "trial-cert-manager", "system:anonymous"]},
         {"level": "Metadata"},
     ],
 }

@@ -14,6 +14,7 @@ from tests.fleet import paths
 VERSION = "1.34.4"
 COREDNS_VERSION = "1.14.7"
 METRICS_SERVER_VERSION = "0.8.0"
+CERT_MANAGER_VERSION = "1.21.2"
 NETWORK_NAME = "exalt-caching"
 # The last network devices of a trial fleet; a name has at most 15 letters.
 NULL_DEVICE = "exaltnull"
@@ -28,7 +29,7 @@ VOLUMES_A_NODE = 8      # of 24, each fleet of a session takes six; they are not
 SECRETS = ("api_token", "admin_token", "monitor_token", "redis_password")
 # user -> groups; the file of tokens of the API server
 USERS = {
-    "admin": "system:masters", "trial-dns": "system:masters", "trial-metrics": "system:masters",
+    "admin": "system:masters", "trial-dns": "system:masters", "trial-metrics": "system:masters", "trial-cert-manager": "system:masters",
     "system:kube-controller-manager": "", "system:kube-scheduler": "", "system:kube-proxy": "",
 }
 

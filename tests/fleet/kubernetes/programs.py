@@ -59,7 +59,7 @@ def folder() -> Path:
     return paths.cache() / "kubernetes"
 
 
-def _go(work: Path, *arguments: str) -> str:
+def go(work: Path, *arguments: str) -> str:
     environment = {**os.environ, "GOFLAGS": "-modcacherw -buildvcs=false", "GOGC": "400", "GOCACHE": str(paths.cache() / "go/build"),
                    "GOMODCACHE": str(paths.cache() / "go/mod"), "GOTOOLCHAIN": "local", "GO111MODULE": "on"}
     environment.setdefault("HOME", str(paths.cache()))
@@ -75,12 +75,12 @@ def _go(work: Path, *arguments: str) -> str:
 def _kubernetes_module(work: Path) -> None:
     """go.mod for the components: outside its own tree Kubernetes takes its parts from the published modules of its version."""
     parts = f"v0.{VERSION.partition('.')[2]}"
-    told = json.loads(_go(work, "mod", "download", "-json", f"k8s.io/kubernetes@v{VERSION}"))
+    told = json.loads(go(work, "mod", "download", "-json", f"k8s.io/kubernetes@v{VERSION}"))
     upstream = Path(told["GoMod"]).read_text()
     staging = re.findall(r"^\t(k8s\.io/\S+) => ", upstream, re.M)
     required = re.findall(r"^\t(\S+) (v\S+)( // indirect)?$", upstream, re.M)
-    go = re.search(r"^go (\S+)", upstream, re.M)
-    lines = ["module trial/kubernetes", "", f"go {go.group(1) if go else '1.24.0'}", "", "require (", f"\tk8s.io/kubernetes v{VERSION}",
+    language = re.search(r"^go (\S+)", upstream, re.M)
+    lines = ["module trial/kubernetes", "", f"go {language.group(1) if language else '1.24.0'}", "", "require (", f"\tk8s.io/kubernetes v{VERSION}",
              f"\tsigs.k8s.io/metrics-server v{METRICS_SERVER_VERSION}"]
     lines += [f"\t{name} {parts if version == 'v0.0.0' else version}{note}" for name, version, note in required]
     lines += [")", "", "replace (", *(f"\t{name} => {name} {parts}" for name in staging), ")", ""]
@@ -88,11 +88,11 @@ def _kubernetes_module(work: Path) -> None:
 
 
 def _dns_module(work: Path) -> None:
-    _go(work, "mod", "init", "trial/dns")
-    _go(work, "get", f"github.com/coredns/coredns@v{COREDNS_VERSION}")
+    go(work, "mod", "init", "trial/dns")
+    go(work, "get", f"github.com/coredns/coredns@v{COREDNS_VERSION}")
 
 
-def _built(name: str, source: Path, version: str, module: Callable[[Path], None], symbols: dict[str, str]) -> Path:
+def built(name: str, source: Path, version: str, module: Callable[[Path], None], symbols: dict[str, str]) -> Path:
     program = folder() / f"{name}-{version}-{key_of(digest(source / 'main.go'), symbols)}"
     if program.exists():
         return program
@@ -105,9 +105,9 @@ def _built(name: str, source: Path, version: str, module: Callable[[Path], None]
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source, work)
     module(work)
-    _go(work, "mod", "tidy")
+    go(work, "mod", "tidy")
     flags = " ".join(["-s", "-w", *(f"-X {SYMBOLS}.{key}={value}" for key, value in symbols.items())])
-    _go(work, "build", "-trimpath", "-ldflags", flags, "-o", "program", ".")
+    go(work, "build", "-trimpath", "-ldflags", flags, "-o", "program", ".")
     (work / "program").replace(program)
     shutil.rmtree(work)
     return program
@@ -140,8 +140,8 @@ def programs() -> Programs:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             return Programs(
-                _built("kube", HERE / "components", VERSION, _kubernetes_module, symbols),
-                _built("coredns", HERE / "dns", COREDNS_VERSION, _dns_module, {}),
+                built("kube", HERE / "components", VERSION, _kubernetes_module, symbols),
+                built("coredns", HERE / "dns", COREDNS_VERSION, _dns_module, {}),
                 _debian(),
             )
         except ImageError as error:

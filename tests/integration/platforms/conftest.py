@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 
 # What is not asked for is not even read: its libraries take a second to load.
 NEEDS = {
-    **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "kubernetes_certificates"),
+    **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "kubernetes_certificates", "cert_manager"),
                     ("kubernetes",)),
     **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), **dict.fromkeys(("matrix", "molecule", "certificates"), tuple(HOMES)),
 }
@@ -33,7 +33,7 @@ collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not 
 
 
 # Long trials, file by file; the table of platforms (test_matrix.py) and what is short are what each run shows.
-CAMPAIGNS = ("certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule")
+CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule")
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
