@@ -135,8 +135,8 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
             for number, (name, some, texts, told) in enumerate(steps, 1)]
     told = [f"{one.name}: {one.why}" for one in leaves if not back] + [row["told"] for row in rows]
-    told += [f"{one.name}: its authority is another than the one that was read last: until all have read, some don't trust the others"
-             for one in looked if one.turned]
+    told += [f"{one.name}: its authority is another than the one that was read last, which cert-manager trusts no more: members that run and don't trust "
+             "the new one can't be reached. Give the issuer the one before and renew, or start all members anew at once" for one in looked if one.turned]
     changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow}
     if back:
         changed = {"rolled back": back}

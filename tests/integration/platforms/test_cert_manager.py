@@ -61,6 +61,11 @@ def served(outcome: Outcome) -> dict[str, str]:
     return {f"{part['__security_part']['protocol']} {one['endpoint']}": one["fingerprint"] for part in looks for one in part["certificates"]}
 
 
+def redis(outcome: Outcome) -> dict[str, str]:
+    """The service looks at its files by itself; Redis reads when it is told."""
+    return {name: seen for name, seen in served(outcome).items() if name.startswith("redis")}
+
+
 def done(outcome: Outcome) -> dict[str, list[str]]:
     assert outcome.rc == 0, outcome.stdout
     found: dict[str, list[str]] = outcome.custom["exalt_caching_run"][-1]["changes"].get("certificates", {})
@@ -100,15 +105,15 @@ def test_a_fleet_is_made_from_nothing(issued: KubernetesFleet) -> None:
 
 @pytest.mark.hazard("H52", "H53")
 def test_what_it_renews_by_itself_is_read(issued: KubernetesFleet) -> None:
-    before = served(issued.play("certificates"))
+    before = redis(issued.play("certificates"))
     for part in SECRETS:
         renew(issued.cluster, part)
     with issued.unchanged():
         planned = issued.play("certificates", check=True)
-    assert list(done(planned)) == ["read"] and served(planned) == before, planned.stdout
+    assert list(done(planned)) == ["read"] and redis(planned) == before, planned.stdout
     began, members = issued.cluster.now, issued.members()
     read = issued.play("certificates")
-    assert done(read) == done(planned) and not set(served(read).values()) & set(before.values()), read.stdout
+    assert done(read) == done(planned) and not set(redis(read).values()) & set(before.values()), read.stdout
     written = [one for one in changes(issued.cluster.audited(began)) if " secrets " in one]
     assert written == [] and issued.members() == members, "its Secrets are its own, and no process was started anew"
     with issued.unchanged():
@@ -156,3 +161,18 @@ def test_one_that_somebody_else_has_made(issued: KubernetesFleet) -> None:
     assert issued.play("certificates", **names).changed == 0
     api.create_namespaced_custom_object(*OBJECTS, {**body, "metadata": {"name": "another"}})
     failed(issued.play("certificates", **names), f"Certificate another writes Secret {name}")
+
+
+def test_a_certificate_that_it_did_not_issue(issued: KubernetesFleet) -> None:
+    """And back: what cert-manager writes is not written by the role."""
+    names, name, api = declared(names=["cache.example.com"]), SECRETS["service"], client.CustomObjectsApi(issued.cluster.api)
+    api.delete_namespaced_custom_object(*OBJECTS, "another")
+    api.delete_namespaced_custom_object(*OBJECTS, name)
+    own = {"caching_certificates": {**names["caching_certificates"], "service": {"provider": "selfsigned"}}}
+    failed(issued.play("certificates", **own), "is written by cert-manager for its Certificate")
+    note = {"metadata": {"annotations": {"cert-manager.io/certificate-name": None}}}
+    issued.cluster.core.patch_namespaced_secret(name, NAMESPACE, note)
+    with issued.unchanged():
+        failed(issued.play("certificates", **names), f"Secret {name}: there is a certificate that cert-manager did not issue")
+    assert done(issued.play("certificates", **names, caching_adopt=True))["declared"] == [f"Certificate {name}"]
+    assert issued.play("certificates", **names).changed == 0
