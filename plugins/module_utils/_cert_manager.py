@@ -53,7 +53,8 @@ def _certificate(place: Data) -> Data:
     names = parse_all(options["subject_alt_names"], f"{part}: names")
     kind, _dash, size = options["key_type"].partition("-")
     if kind not in _KEYS:
-        raise CachingError(f"{part}: key_type: {one_line(repr(options['key_type']), 40)} is none of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519")
+        raise CachingError(f"{part}: key_type: {one_line(repr(options['key_type']), 40)} is none of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096 "
+                           "and ed25519")
     key = {"algorithm": _KEYS[kind], "rotationPolicy": "Always", **({"size": int(size.removeprefix("p"))} if size else {})}
     usages = ["digital signature", *(["key encipherment"] if kind == "rsa" else []), *(f"{one} auth" for one in options["usages"])]
     alike = {field: [name.text for name in names if name.kind == kind] for field, kind in (("dnsNames", "DNS"), ("ipAddresses", "IP"), ("uris", "URI"))}

@@ -106,7 +106,8 @@ def test_places_take_what_is_declared_and_no_secret() -> None:
 @pytest.mark.parametrize("declared, expected", [
     (["service"], "give a mapping"), ({"srvice": {}}, "'srvice' is none of service, redis, balancer, client"), ({"redis": 1}, "redis has to be a mapping"),
     ({"redis": {"name": "x"}}, "redis has no 'name'"), ({"redis": {"provider": "acme"}}, "provider is ownca, provided, selfsigned or cert-manager"),
-    ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"), ({"redis": {"issuer": {"name": "ca"}}}, "issuer is for provider cert-manager, not for ownca"),
+    ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"),
+    ({"redis": {"issuer": {"name": "ca"}}}, "issuer is for provider cert-manager, not for ownca"),
     ({"redis": {"provider": "cert-manager"}}, "redis: provider cert-manager needs issuer"),
 ])
 def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
@@ -124,9 +125,8 @@ def kept(*looks: fleet.Data, marks: dict[str, str] | None = None, chain: str = "
     """The plan for places p0, p1, … that cert-manager keeps, but for those with another provider."""
     kinds = [*providers, *["cert-manager"] * len(looks)]
     places = [place(f"p{number}", provider=kinds[number]) for number in range(len(looks))]
-    found = [{**one, "version": 0, "activated": True, "certificate": {**one["certificate"], "fingerprint": "leaf"} if one["certificate"] else None} for one in looks]
-    for number, kind in enumerate(kinds[:len(looks)]):
-        found[number] = found[number] if kind == "cert-manager" else looks[number]
+    found = [{**one, "version": 0, "activated": True, "certificate": one["certificate"] and {**one["certificate"], "fingerprint": "leaf"}}
+             if kind == "cert-manager" else one for one, kind in zip(looks, kinds)]
     return fleet.plan(places, found, "".join(map(pem, chain)), [], until, NOW, marks)
 
 
@@ -149,8 +149,9 @@ def test_cert_manager_alone_decides_whom_its_places_trust() -> None:
     assert [(row["name"], row["places"]) for row in together["rounds"]] == [("leaves", ["p1"])]
     assert "another than the one that was read last" in " ".join(kept(look("B"), marks={"p0": f"old {mark('A')}"})["told"])
     for looks, options, expected in (
-        ([look("A"), look("B")], {}, "p0: cert-manager decides whom it trusts, and 1 of the roots"), ([look("A")], {"until": "rolled_back"}, "has no version before"),
-        ([{**look("A"), "trusted": []}], {}, "puts no ca.crt into the Secret"), ([look("A"), look("X")], {"chain": "B", "providers": ("cert-manager", "ownca")}, "decides whom"),
+        ([look("A"), look("B")], {}, "p0: cert-manager decides whom it trusts, and 1 of the roots"),
+        ([look("A"), look("X")], {"chain": "B", "providers": ("cert-manager", "ownca")}, "decides whom it trusts"),
+        ([look("A")], {"until": "rolled_back"}, "has no version before"), ([{**look("A"), "trusted": []}], {}, "puts no ca.crt into the Secret"),
     ):
         with pytest.raises(CachingError, match=expected):
             kept(*looks, **options)

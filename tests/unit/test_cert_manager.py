@@ -44,9 +44,11 @@ def test_a_certificate_is_as_its_place_is_declared() -> None:
 
 @pytest.mark.parametrize("own, expected", [
     ({"issuer": None}, "needs issuer"), ({"issuer": "ca"}, "needs issuer"), ({"issuer": {"kind": "Issuer"}}, "needs issuer"),
-    ({"issuer": {"name": "ca", "namespace": "x"}}, "issuer has no 'namespace'"), ({"issuer": {"name": "ca", "kind": "CA"}}, "kind is Issuer or ClusterIssuer, not 'CA'"),
+    ({"issuer": {"name": "ca", "namespace": "x"}}, "issuer has no 'namespace'"),
+    ({"issuer": {"name": "ca", "kind": "CA"}}, "kind is Issuer or ClusterIssuer, not 'CA'"),
     ({"key_path": "/k"}, "there is no key_path"), ({"keystore_password": "changeit"}, "there is no keystore_password"),
-    ({"renew_before": "33.5%"}, "whole shares"), ({"renew_before": "0%"}, "whole shares"), ({"key_type": "dsa"}, "key_type"), ({"validity": "soon"}, "validity"),
+    ({"renew_before": "33.5%"}, "whole shares"), ({"renew_before": "0%"}, "whole shares"), ({"key_type": "dsa"}, "key_type"),
+    ({"validity": "soon"}, "validity"),
 ])
 def test_what_is_declared_wrongly(own: dict[str, t.Any], expected: str) -> None:
     with pytest.raises(CachingError, match=expected):
