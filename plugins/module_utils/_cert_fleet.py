@@ -69,7 +69,7 @@ def _known(declared: t.Any) -> None:
         if provider != manager.PROVIDER and "issuer" in (own or {}):
             raise CachingError(f"caching_certificates: {part}: issuer is for provider cert-manager, not for {provider}")
         if provider == manager.PROVIDER:
-            manager.issuer(part, own)
+            manager.issuer(part, own or {})
         if provider == "selfsigned" and part in ("redis", "client"):
             raise CachingError(f"caching_certificates: {part}: selfsigned can't be: each node would have to trust every other by itself; use ownca")
 
