@@ -161,12 +161,12 @@ def test_one_that_somebody_else_has_made(issued: KubernetesFleet) -> None:
     assert issued.play("certificates", **names).changed == 0
     api.create_namespaced_custom_object(*OBJECTS, {**body, "metadata": {"name": "another"}})
     failed(issued.play("certificates", **names), f"Certificate another writes Secret {name}")
+    api.delete_namespaced_custom_object(*OBJECTS, "another")
 
 
 def test_a_certificate_that_it_did_not_issue(issued: KubernetesFleet) -> None:
     """And back: what cert-manager writes is not written by the role."""
     names, name, api = declared(names=["cache.example.com"]), SECRETS["service"], client.CustomObjectsApi(issued.cluster.api)
-    api.delete_namespaced_custom_object(*OBJECTS, "another")
     api.delete_namespaced_custom_object(*OBJECTS, name)
     own = {"caching_certificates": {**names["caching_certificates"], "service": {"provider": "selfsigned"}}}
     failed(issued.play("certificates", **own), "is written by cert-manager for its Certificate")
