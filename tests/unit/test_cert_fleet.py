@@ -115,7 +115,8 @@ def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
         fleet.places([], declared)
 
 
-@pytest.mark.parametrize("looks", [[look("A", **back("X")), look("A")], [look("A", **back("XA")), look("A")], [look("AX", **back("A")), look("XA", **back("X"))]])
+@pytest.mark.parametrize("looks", [
+    [look("A", **back("X")), look("A")], [look("A", **back("XA")), look("A")], [look("AX", **back("A")), look("XA", **back("X"))]])
 def test_a_way_back_that_would_cut_somebody_off(looks: list[fleet.Data]) -> None:
     with pytest.raises(CachingError, match="p[01] would show a certificate whose authority p[01] would not trust"):
         rounds(looks)

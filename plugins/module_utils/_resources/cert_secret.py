@@ -144,8 +144,8 @@ class Secrets:
         history = [_version(row) for row in _json(before.pop(_PREVIOUS, b"[]"), list)]
         waiting = {} if over else asked or {}
         if keeper := ((old.get("metadata") or {}).get("annotations") or {}).get(_KEEPER):
-            raise CachingError(f"secret: {self.namespace}/{self.name} is written by cert-manager for its Certificate {one_line(keeper, 80)}, which would undo this: "
-                               f"delete that Certificate, and the annotation {_KEEPER} of the Secret, and run again")
+            raise CachingError(f"secret: {self.namespace}/{self.name} is written by cert-manager for its Certificate {one_line(keeper, 80)}, which would "
+                               f"undo this: delete that Certificate, and the annotation {_KEEPER} of the Secret, and run again")
         if old.get("immutable"):
             raise CachingError(f"secret: {self.namespace}/{self.name} is immutable; use versioned, or delete the Secret and run again")
         if version is None:
