@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import paths
-from tests.harness.operations import asked_for
 from tests.harness.plays import Outcome
 
 # platform -> the module whose fleet(name, request) gives it; a platform adds itself here

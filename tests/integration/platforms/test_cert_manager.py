@@ -9,7 +9,6 @@ import base64
 import time
 import typing as t
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from kubernetes import client
