@@ -167,20 +167,21 @@ def test_nothing_shows_a_key_or_a_password(second: SecondFleet, tmp_path: Path) 
     wanted = {part: {"keystore_password": password} for part in ("service", "client")}
     own = {"path": str(certificates / "own-authority"), "passphrase": wrong}
     texts = []
-    with tempfile.TemporaryDirectory(prefix="guard-") as place, CommandLines() as lines:      # not tmp_path: a socket's path is short
+    with tempfile.TemporaryDirectory(prefix="guard-") as place:      # not tmp_path: a socket's path is short
         outside = Path(place)
         for name in ("tmp", "home", "ansible"):
             (outside / name).mkdir()
         env = {"TMPDIR": f"{place}/tmp", "HOME": f"{place}/home", "ANSIBLE_HOME": f"{place}/ansible", "ANSIBLE_REMOTE_TEMP": f"{place}/ansible/tmp",
                "ANSIBLE_LOG_PATH": f"{place}/ansible.log", "ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "true"}
-        for good, check, more in (
-                (True, True, {}), (True, False, {"caching_certificates_renew": True}), (True, False, {"caching_certificates_state": "rolled_back"}),
-                (False, False, {"caching_certificates_renew": True, "caching_ca": own})):
-            given = {"caching_store_url": f"file://{place}/store", "caching_certificates": wanted, **more}
-            (tmp_path / "given.json").write_text(json.dumps(given))
-            ran = play("certificates", second.known["inventory"], "-vvvv", "--diff", "-e", f"@{tmp_path}/given.json", check=check, env=env, timeout=600)
-            assert (ran.rc == 0) == good, ran.stdout[-3000:]
-            texts += [ran.stdout, ran.stderr, json.dumps(ran.tasks), json.dumps(ran.custom)]
+        with CommandLines() as lines:
+            for good, check, more in (
+                    (True, True, {}), (True, False, {"caching_certificates_renew": True}), (True, False, {"caching_certificates_state": "rolled_back"}),
+                    (False, False, {"caching_certificates_renew": True, "caching_ca": own})):
+                given = {"caching_store_url": f"file://{place}/store", "caching_certificates": wanted, **more}
+                (tmp_path / "given.json").write_text(json.dumps(given))
+                ran = play("certificates", second.known["inventory"], "-vvvv", "--diff", "-e", f"@{tmp_path}/given.json", check=check, env=env, timeout=600)
+                assert (ran.rc == 0) == good, ran.stdout[-3000:]
+                texts += [ran.stdout, ran.stderr, json.dumps(ran.tasks), json.dumps(ran.custom)]
         new = key_parts(certificates)
         assert len(new - before) >= 10, "no keys were made"
         sought = Canaries(password=password, wrong=wrong, passphrase=Path(second.known["secrets"]["ca_passphrase"]).read_text().strip(),
