@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import ssl
@@ -161,7 +160,6 @@ def key_parts(folder: Path) -> set[str]:
     return {line for key in keys for line in key[1:3] if len(line) > 30}
 
 
-@pytest.mark.skipif("CANARIES" not in os.environ, reason="a long trial: CANARIES=1")
 @pytest.mark.hazard("H51")
 def test_nothing_shows_a_key_or_a_password(second: SecondFleet, tmp_path: Path) -> None:
     certificates = Path(second.known["authority"]).parent
