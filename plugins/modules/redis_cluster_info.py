@@ -90,6 +90,7 @@ nodes:
     error: {description: Why it did not., type: str}
     cluster_state: {description: Its own cluster_state., type: str}
     version: {description: Name and version of the server., type: str}
+    uptime_seconds: {description: Seconds since its process started., type: int}
     unread: {description: Subsets that could not be read of it and why., type: dict}
     memory: {description: 'used, max (0: no limit), percent (null then), policy, peak, evicted, reason.', type: dict}
     latency: {description: 'samples, connect_ms, min_ms, mean_ms, max_ms.', type: dict}

@@ -117,6 +117,7 @@ class Nodes:
             "error": view.error,
             "cluster_state": view.cluster.get("cluster_state"),
             "version": _version(view.info),
+            "uptime_seconds": _topology.number(view.info, "uptime_in_seconds"),
             "unread": {},
         }
         readers: dict[str, t.Callable[[redis.Redis, View], t.Any]] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyrage
 import pytest
 import yaml
 
@@ -109,14 +110,16 @@ def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
 @pytest.mark.operation("S076", "S111", "S112", "S113")
 def test_playbooks_of_the_backups(platform: Platform) -> None:
     names = "backup verify_backups drill prune_backups backup_config"
-    wanted = {**platform.store(), "caching_redis_server_path": platform.redis_server, "caching_retention": {"keep_last": 5}}
+    identity = pyrage.x25519.Identity.generate()
+    place = {**platform.store(), "caching_encrypt_to": [str(identity.to_public())], "caching_identities": [str(identity)]}
+    wanted = {**place, "caching_redis_server_path": platform.redis_server, "caching_retention": {"keep_last": 5}}
     done = platform.play(names, **wanted)
     records = {one["playbook"]: one for one in done.custom["exalt_caching_run"]}
     assert done.rc == 0 and " ".join(records) == names and "RPO " in done.stdout and "RTO " in done.stdout, done.stdout
     (verified,) = [one for one in done.results("redis_backup_info") if one.get("not_done") is not None][-1:]
     assert verified["problems"] == [] and verified["not_done"] == {}, verified
     (first,) = records["backup_config"]["changes"]["configuration"]["kept"]
-    back = platform.play("restore_config", check=True, caching_restore_id=first, **platform.store())
+    back = platform.play("restore_config", check=True, caching_restore_id=first, **place)
     assert back.rc == 0, back.stdout
 
 
