@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import paths
+from tests.fleet.images.catalogue import SERVICE_VERSIONS
 from tests.harness.plays import Outcome
 
 # platform -> the module whose fleet(name, request) gives it; a platform adds itself here
@@ -31,6 +32,7 @@ class Platform(abc.ABC):
     other_size = 4      # to which a fleet of three instances can be scaled
     authority: t.ClassVar[dict[str, t.Any]] = {}      # caching_ca of a fleet with TLS
     redis_server = "/usr/bin/redis-server"    # for drills, where the modules run
+    older, newer = SERVICE_VERSIONS
 
     @abc.abstractmethod
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
@@ -39,6 +41,14 @@ class Platform(abc.ABC):
     @abc.abstractmethod
     def members(self) -> dict[str, str]:
         """Names and identities; an identity is another one when its process is."""
+
+    @abc.abstractmethod
+    def versions(self) -> set[str]:
+        """Which versions of the service run."""
+
+    @abc.abstractmethod
+    def broken(self) -> dict[str, t.Any]:
+        """Variables of a service whose process dies again and again."""
 
     @abc.abstractmethod
     def instances(self) -> int:

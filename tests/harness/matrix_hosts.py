@@ -169,10 +169,6 @@ class Deployed(Platform):
         """Whether the fleet was deployed by the collection."""
 
     @abc.abstractmethod
-    def broken(self) -> dict[str, t.Any]:
-        """Variables of a service whose process dies again and again."""
-
-    @abc.abstractmethod
     def readable(self, word: str) -> list[str]:
         """Files of the fleet that everybody can read and that have this word."""
 
@@ -210,7 +206,11 @@ class DeployedCompose(Deployed):
         return file.exists() and MARK in file.read_text()
 
     def broken(self) -> dict[str, t.Any]:
-        return {"caching_version": "2.5.0-crash-loop"}
+        return {"caching_version": f"{self.newer}-crash-loop"}
+
+    def versions(self) -> set[str]:
+        names = [name for name, one in self.hosts.service().items() if one.running]
+        return {self.hosts.engine.docker("inspect", "--format", "{{.Config.Image}}", name).strip().rpartition(":")[2] for name in names}
 
     def readable(self, word: str) -> list[str]:
         files = [path for path in self.hosts.state.project.rglob("*") if path.is_file() and path.stat().st_mode & 0o004]
@@ -294,7 +294,11 @@ class DeployedSystemd(Deployed):
         return MARK in self.hosts.on(SERVICE_HOSTS[0].name, "cat", self.unit, check=False)
 
     def broken(self) -> dict[str, t.Any]:
-        return {"caching_environment": {**self.declared["caching_environment"], "EXALT_FAULT": "crash-loop"}}
+        return {"caching_version": self.newer, "caching_environment": {**self.declared["caching_environment"], "EXALT_FAULT": "crash-loop"}}
+
+    def versions(self) -> set[str]:
+        script = "tr '\\0' '\\n' </proc/$(systemctl show --property=MainPID --value caching-service)/environ | sed -n 's/^CACHING_VERSION=//p'"
+        return {self.hosts.on(host.name, "sh", "-c", script).strip() for host in SERVICE_HOSTS}
 
     def readable(self, word: str) -> list[str]:
         look = f"find /etc /var/lib/redis /var/lib/caching-service -xdev -type f -perm -o=r -exec grep -lF {shlex.quote(word)} {{}} + || true"

@@ -70,6 +70,12 @@ class KubernetesFleet(Platform):
     def instances(self) -> int:
         return len([pod for pod in self.pods("caching-service") if not pod.metadata.deletion_timestamp])
 
+    def versions(self) -> set[str]:
+        return {pod.spec.containers[0].image.rpartition(":")[2] for pod in self.pods("caching-service") if not pod.metadata.deletion_timestamp}
+
+    def broken(self) -> dict[str, t.Any]:
+        return {"caching_version": f"{self.newer}-crash-loop"}
+
     def deployment(self) -> client.V1Deployment:
         return self.cluster.apps.read_namespaced_deployment("caching-service", self.namespace)
 

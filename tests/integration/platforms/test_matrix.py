@@ -24,6 +24,11 @@ CACHE = {
     "caching_warm_region": "categories", "caching_invalidate_type": "key", "caching_invalidate_region": "deployed", "caching_invalidate_keys": "a, b",
     "caching_kpi_window": 1, "caching_fallback_reason": "a trial",
 }
+def redis(members: dict[str, str]) -> set[str]:
+    """Identities of the nodes of Redis."""
+    return {identity for name, identity in members.items() if "redis" in name}
+
+
 CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
 
 
@@ -104,6 +109,39 @@ def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
     again = platform.play("configure fallback status", **{**CACHE, "caching_fallback_state": "normal"})
     assert again.rc == 0 and again.changed > 0, again.stdout
     assert [one["playbook"] for one in again.custom["exalt_caching_run"] if one["changes"]] == ["fallback"], again.stdout
+
+
+@row("update in batches, rolled back")
+@pytest.mark.operation("S079", "S080", "S081", "S082")
+@pytest.mark.hazard("H27", "H28")
+def test_an_update_and_its_way_back(platform: Platform) -> None:
+    before = platform.members()
+    newer = {**platform.store(), "caching_version": platform.newer, "caching_soak": "PT2S", "caching_batch": 2, "caching_update_backup_age": "",
+             "caching_configuration": POOL}
+    with platform.unchanged():
+        check = platform.play("update", check=True, **newer)
+    assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"]["service"]["updated"], check.stdout
+    done = platform.play("update", **newer)
+    assert done.rc == 0 and platform.versions() == {platform.newer}, done.stdout
+    assert "cache.redis.pool.maxTotal: 256 → 300" in done.stdout and set(before.values()) & set(platform.members().values()) == redis(before)
+    assert platform.play("update", **newer).changed == 0
+    back = platform.play("rollback", **platform.store(), caching_soak="PT0S")
+    assert back.rc == 0 and platform.versions() == {platform.older}, back.stdout
+    assert platform.play("rollback", **platform.store()).changed == 0
+    assert platform.play("configure").changed == 0, "the configuration of before is back"
+
+
+@row("a broken version is taken back")
+@pytest.mark.operation("S083")
+@pytest.mark.hazard("H28")
+def test_a_version_that_does_not_start_is_taken_back(platform: Platform) -> None:
+    before = platform.members()
+    wanted = {**platform.store(), "caching_soak": "PT0S", "caching_update_backup_age": "", "caching_platform_timeout": "PT40S"}
+    failed = platform.play("update", **wanted, **platform.broken())
+    told = " ".join(failed.stdout.split())
+    assert failed.rc != 0 and "the update failed and was taken back" in told and "newer than this version" in told, failed.stdout
+    assert platform.versions() == {platform.older} and platform.instances() == 3 and set(before) == set(platform.members()) or platform.name == "kubernetes"
+    assert platform.play("status").rc == 0
 
 
 @row("backup: taken, verified, drilled, pruned; configuration kept")
