@@ -34,6 +34,9 @@ class Platform(abc.ABC):
     redis_server = "/usr/bin/redis-server"    # for drills, where the modules run
     older, newer = SERVICE_VERSIONS
 
+    def __init__(self) -> None:
+        self.also: dict[str, t.Any] = {}      # what else is declared from now on
+
     @abc.abstractmethod
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
         """A playbook on this fleet, with its declared state."""
@@ -49,6 +52,10 @@ class Platform(abc.ABC):
     @abc.abstractmethod
     def broken(self) -> dict[str, t.Any]:
         """Variables of a service whose process dies again and again."""
+
+    def newer_redis(self) -> dict[str, t.Any]:
+        """Variables of another version of Redis; nothing where the platform installs none."""
+        return {}
 
     @abc.abstractmethod
     def instances(self) -> int:

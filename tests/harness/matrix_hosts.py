@@ -71,13 +71,14 @@ class Deployed(Platform):
     redis_server = str(get_binary_path())      # the modules run on this machine
 
     def __init__(self, hosts: HostsFleet, declared: dict[str, t.Any]) -> None:
+        super().__init__()
         self.hosts = hosts
         self.name = hosts.platform
         self.declared = declared
         self.nodes = REDIS_NODES if self.name == "compose" else HOSTS_NODES
 
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
-        return self.hosts.play(playbook, *arguments, check=check, **{**self.declared, **variables})
+        return self.hosts.play(playbook, *arguments, check=check, **{**self.declared, **self.also, **variables})
 
     def members(self) -> dict[str, str]:
         return {name: one.process for name, one in self.hosts.members().items() if one.running}
@@ -207,6 +208,9 @@ class DeployedCompose(Deployed):
 
     def broken(self) -> dict[str, t.Any]:
         return {"caching_version": f"{self.newer}-crash-loop"}
+
+    def newer_redis(self) -> dict[str, t.Any]:
+        return {"caching_redis_version": self.declared["caching_redis_version"] + "-2"}
 
     def versions(self) -> set[str]:
         names = [name for name, one in self.hosts.service().items() if one.running]

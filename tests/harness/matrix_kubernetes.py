@@ -45,6 +45,7 @@ class KubernetesFleet(Platform):
     name = "kubernetes"
 
     def __init__(self, cluster: Cluster, namespace: str, more: t.Mapping[str, t.Any] | None = None) -> None:
+        super().__init__()
         self.cluster = cluster
         self.namespace = namespace
         self.more = dict(more or {})
@@ -59,7 +60,7 @@ class KubernetesFleet(Platform):
     def play(self, playbook: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
         """As somebody who has the rights of the documentation and no others."""
         with_it = {"caching_kubeconfig": str(self.kubeconfig), "ansible_kubectl_kubeconfig": str(self.kubeconfig)}
-        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **self.more, **with_it, **variables})
+        return self.cluster.play(playbook, *arguments, check=check, **{**declared(self.namespace), **self.more, **self.also, **with_it, **variables})
 
     def pods(self, app: str) -> list[client.V1Pod]:
         return list(self.cluster.core.list_namespaced_pod(self.namespace, label_selector=f"app={app}").items)
@@ -69,6 +70,9 @@ class KubernetesFleet(Platform):
 
     def instances(self) -> int:
         return len([pod for pod in self.pods("caching-service") if not pod.metadata.deletion_timestamp])
+
+    def newer_redis(self) -> dict[str, t.Any]:
+        return {"caching_redis_version": declared(self.namespace)["caching_redis_version"] + "-2"}
 
     def versions(self) -> set[str]:
         return {pod.spec.containers[0].image.rpartition(":")[2] for pod in self.pods("caching-service") if not pod.metadata.deletion_timestamp}
