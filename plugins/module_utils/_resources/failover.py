@@ -20,6 +20,7 @@ _AGREED = 6.0         # seconds; a replica gives a graceful failover up after fi
 _TRIES = 3            # graceful ones
 _NODE_TIMEOUT = 15.0  # where nobody may read it
 _PAUSES = (0.05, 0.5)
+_UNREAD: tuple[type[Exception], ...] = (*ERRORS, StopIteration, ValueError)
 _Results = dict[str, t.Any]
 _Step = dict[str, t.Any]
 
@@ -191,7 +192,7 @@ class Failover:
             try:
                 found = self._client(address).config_get("cluster-node-timeout")
                 return float(next(iter(found.values()))) / 1000
-            except (*ERRORS, StopIteration, ValueError):
+            except _UNREAD:
                 continue
         return _NODE_TIMEOUT
 
