@@ -42,9 +42,10 @@ def find(views: t.Sequence[View], node: str, shard: str) -> Shard:
     if node:
         known = sorted({address for one in all_of for address in (one.primary, *one.replicas)})
         raise CachingError(f"node: {one_line(node, 60)} is no node of a shard; there are {', '.join(known)}")
-    if shard.isdigit() and int(shard) < len(all_of):
+    if shard.isdecimal() and int(shard) < len(all_of):
         return all_of[int(shard)]
-    slots = {part.strip() for part in shard.split(",")} if _RANGE.fullmatch(shard.replace(" ", "")) and "-" in shard else set()
+    dense = shard.replace(" ", "")
+    slots = set(dense.split(",")) if _RANGE.fullmatch(dense) and "-" in dense else set()
     for one in all_of:
         if slots and slots <= set(one.slots):
             return one
