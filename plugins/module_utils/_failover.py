@@ -53,6 +53,11 @@ def find(views: t.Sequence[View], node: str, shard: str) -> Shard:
     raise CachingError(f"shard: there is none {one_line(shard, 60)}; give its number, a range of its slots or one of its nodes: {', '.join(known)}")
 
 
+def agree(views: t.Sequence[View]) -> bool:
+    """Whether all that answer see the same; while somebody takes over they do not, for a moment."""
+    return len({_cluster_health.shape(view) for view in views if not view.error}) <= 1
+
+
 def works(address: str, views: t.Sequence[View]) -> bool:
     """Whether a node works: it answers, or it is well in the eyes of most others and its replicas get its data.
 

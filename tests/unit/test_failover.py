@@ -239,3 +239,9 @@ def test_a_failover_is_not_over_while_somebody_sees_it_otherwise(nodes: list[Vie
 ])
 def test_keys(info: dict[str, str], found: int) -> None:
     assert failover.keys(View(R1, info=info)) == found
+
+
+def test_whether_all_see_the_same() -> None:
+    assert failover.agree(views()) and failover.agree(views("p1")) and failover.agree([])
+    assert failover.agree(seen("p1", "fail?", "p1")), "a suspicion is private"
+    assert not failover.agree(after(p3=view("p3"))), "somebody takes over just now"
