@@ -42,14 +42,20 @@ def find(views: t.Sequence[View], node: str, shard: str) -> Shard:
     if node:
         known = sorted({address for one in all_of for address in (one.primary, *one.replicas)})
         raise CachingError(f"node: {one_line(node, 60)} is no node of a shard; there are {', '.join(known)}")
-    if shard.isdigit() and int(shard) < len(all_of):
+    if shard.isdecimal() and int(shard) < len(all_of):
         return all_of[int(shard)]
-    slots = {part.strip() for part in shard.split(",")} if _RANGE.fullmatch(shard.replace(" ", "")) and "-" in shard else set()
+    dense = shard.replace(" ", "")
+    slots = set(dense.split(",")) if _RANGE.fullmatch(dense) and "-" in dense else set()
     for one in all_of:
         if slots and slots <= set(one.slots):
             return one
     known = [f"{number} ({','.join(one.slots)} of {one.primary})" for number, one in enumerate(all_of)]
     raise CachingError(f"shard: there is none {one_line(shard, 60)}; give its number, a range of its slots or one of its nodes: {', '.join(known)}")
+
+
+def agree(views: t.Sequence[View]) -> bool:
+    """Whether all that answer see the same; while somebody takes over they do not, for a moment."""
+    return len({_cluster_health.shape(view) for view in views if not view.error}) <= 1
 
 
 def works(address: str, views: t.Sequence[View]) -> bool:

@@ -16,7 +16,7 @@ from tests.harness import coverage
 
 CONTAINERS = {"ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "SLOWLOG"}
 READS = {"CLUSTER NODES", "CLUSTER INFO", "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER MYID", "CONFIG GET", "INFO", "AUTH", "HELLO", "SELECT", "PING",
-         "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS"}   # the last three are of a connection
+         "ROLE", "CLIENT LIST", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS"}   # the last three are of a connection
 AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
 
 

@@ -18,9 +18,10 @@ from .redis_nodes import Nodes
 
 _AGREED = 6.0         # seconds; a replica gives a graceful failover up after five
 _TRIES = 3            # graceful ones
+_LOOKS = 4            # as long as nodes see different things, as another run may just be at work
 _NODE_TIMEOUT = 15.0  # where nobody may read it
 _PAUSES = (0.05, 0.5)
-_UNREAD: tuple[type[Exception], ...] = (*ERRORS, StopIteration, ValueError)
+_UNREADABLE: tuple[type[Exception], ...] = (*ERRORS, StopIteration, ValueError)
 _Results = dict[str, t.Any]
 _Step = dict[str, t.Any]
 
@@ -39,29 +40,23 @@ class Failover:
 
     def prepare(self) -> _Results:
         """What would be done; a refusal where it would not be safe. Nothing is sent that changes anything."""
-        views = self._look()
+        self.since = time.monotonic()
+        views = self._agreed()
         self.shard = shard = _failover.find(views, self.node, self.shard_name)
         alive = _failover.works(shard.primary, views)
         if self.node == shard.primary:
             if not alive:
                 raise CachingError(f"node: {self.node} is the primary and does not answer; name the replica that is to take over, or give shard")
-            return self._planned([], shard.primary, lost=False)
+            return {**_shown(shard, shard), "steps": [], "lost_writes_possible": False}
         way = self._way(views, alive)
         target = _failover.choose(shard, views, self.node, way == "graceful")
         self.changed = True
-        waits = [{"action": "wait", "node": shard.primary}] if not alive else [{"action": "wait", "node": target}] if self._rest(target, views) else []
-        return self._planned([*waits, *([] if way == "wait" else [{"action": way, "node": target}])], target, lost=way != "graceful")
-
-    def _planned(self, steps: list[_Step], target: str, lost: bool) -> _Results:
-        shard = self.shard
-        others = sorted({shard.primary, *shard.replicas} - {target})
-        after = shard.shown() if target == shard.primary else Shard(target, shard.slots, tuple(others)).shown()
-        name = ",".join(shard.slots)
-        same = target == shard.primary
-        return {
-            "shard": {"before": shard.shown(), "after": after}, "steps": steps, "lost_writes_possible": lost,
-            "diff": {"before": {} if same else {name: shard.shown()}, "after": {} if same else {name: after}},
-        }
+        waits = "" if way == "takeover" else shard.primary if not alive else target if self._rest(target, views) else ""
+        steps = [{"action": "wait", "node": waits}] if waits else []
+        silent = {view.address for view in views if view.error} - ({shard.primary} if alive else set())
+        after = Shard(target, shard.slots, tuple(sorted({shard.primary, *shard.replicas} - {target, *silent})))    # they follow it when they are back
+        return {**_shown(shard, after), "steps": [*steps, *([] if way == "wait" else [{"action": way, "node": target}])],
+                "lost_writes_possible": way != "graceful"}
 
     def _way(self, views: t.Sequence[View], alive: bool) -> str:
         """The ladder: the mildest way that there is, and none that was not asked for."""
@@ -74,7 +69,7 @@ class Failover:
             raise CachingError(f"{', '.join(dead)} {_do(dead)} not work, so the primaries that do are too few for an election, and {shard.primary} "
                                "stays the primary; those shards come first")
         if alive:
-            return self._agreed(views)
+            return self._asking(views)
         if enough:
             return "wait" if self.method == "graceful" else "force"
         if self.method != "takeover":
@@ -90,7 +85,7 @@ class Failover:
                                f"a replica are lost ({', '.join(dead)} {_do(dead)} not work): approve_takeover=true does it")
         return "takeover"
 
-    def _agreed(self, views: t.Sequence[View]) -> str:
+    def _asking(self, views: t.Sequence[View]) -> str:
         """By agreement where the replica follows its primary; else, where force is asked for, by election."""
         if self.method == "graceful":
             return "graceful"
@@ -112,48 +107,48 @@ class Failover:
         except CachingError as error:
             raise CachingError(error.message, **{"changed": self._sent(), "steps": self.steps, **error.results}) from None
         after = _failover.find(self._look(), target, "")
-        return {"changed": after.primary != before.primary, "steps": self.steps, "lost_writes_possible": lost,
-                "shard": {"before": before.shown(), "after": after.shown()}}
+        return {**_shown(before, after), "changed": after.primary != before.primary, "steps": self.steps, "lost_writes_possible": lost}
 
     def _do(self, deadline: Deadline) -> tuple[str, bool]:
-        """Who is the primary now, and whether writes may be lost. What is seen anew decides anew, as nodes may fail meanwhile."""
-        asked, target, lost, rested = 0, "", False, False
+        """Who is the primary now, and whether writes may be lost. What is seen anew decides anew, as nodes fail and come back meanwhile."""
+        asked, target, lost, waited = 0, "", False, False
         while True:
-            views = self._look()
+            views = self._agreed()
             now = _owner(self.shard, views)
-            if now in (target, self.node) and now:
+            if now and now in (target, self.node):
                 return now, lost
-            way = self._way(views, _failover.works(self.shard.primary, views))
-            if way == "graceful":
-                if asked == _TRIES or asked and deadline.over:
-                    raise CachingError(f"{target} is still a replica of {self.shard.primary}: it was asked {asked} times to take over by agreement; "
-                                       f"last seen: {_told(self.shard, views)}")
-                asked, target = asked + 1, _failover.choose(self.shard, views, self.node, True)
-                if not rested and (rest := self._rest(target, views)):
-                    self._wait_out(target, rest, deadline)
-                    asked, rested = 0, True
-                    continue
-                if self._agreed_on(target, deadline):
-                    return target, lost
-                continue
-            if way != "takeover" and (elected := self._elected(way, deadline)):
+            if now not in ("", self.shard.primary):    # the others have elected it, or somebody else has asked it
                 lost = True
-                if self.node in ("", elected):
-                    return elected, lost
-                self.shard = _failover.find(self._look(), elected, "")
+                if not self.node:
+                    return now, lost
+                self.shard = _failover.find(views, now, "")
                 continue
-            views = self._look()
+            alive = _failover.works(self.shard.primary, views)
+            way = self._way(views, alive)
+            if way in ("wait", "force") and not alive and not waited:
+                self._elected(way, views, deadline)
+                waited = True
+                continue
             if way == "wait":
                 raise CachingError(f"no replica of {self.shard.primary} was elected within {self.timeout - deadline.left:.0f} s; method force asks the "
                                    f"other primaries for it. Last seen: {_told(self.shard, views)}")
             if way == "takeover":
-                self._fenced()
-            target = _failover.choose(self.shard, views, self.node, False)
-            self._send(target, way)
-            return target, True
+                views = self._fenced()
+                self._send(target := _failover.choose(self.shard, views, self.node, False), way)
+                return target, True
+            if asked == _TRIES or asked and deadline.over:
+                raise CachingError(f"{target} is still a replica of {self.shard.primary}: it was asked {asked} times to take over"
+                                   f"{' by agreement' if way == 'graceful' else ''}; last seen: {_told(self.shard, views)}")
+            target = _failover.choose(self.shard, views, self.node, way == "graceful")
+            if rest := self._rest(target, views):
+                self._wait_out(target, rest, deadline)
+                continue
+            asked, lost = asked + 1, lost or way == "force"
+            if self._asked(target, way, deadline):
+                return target, lost
 
     def _rest(self, target: str, views: t.Sequence[View]) -> float:
-        """Seconds until votes of its last election are forgotten. It had none since it follows its primary, which knows since when."""
+        """Seconds until votes of its last election are forgotten. It had none since it follows its primary, which knows since when, nor since we look."""
         view = next(view for view in views if view.address == target)
         if not _failover.elected_before(view):
             return 0.0
@@ -161,47 +156,43 @@ class Failover:
         try:
             rows = self._client(self.shard.primary).client_list("replica")
         except ERRORS:
-            return needed
+            rows = []
         host = target.rpartition(":")[0].strip("[]")
         same = [row for row in rows if str(row.get("addr", "")).rpartition(":")[0].strip("[]") == host]
-        return max(0.0, needed - min((float(row.get("age", 0)) for row in same or rows), default=0.0))
+        follows = min((float(row.get("age", 0)) for row in same or rows), default=0.0)
+        return max(0.0, needed - max(follows, time.monotonic() - self.since))
 
     def _wait_out(self, target: str, rest: float, deadline: Deadline) -> None:
-        self.steps.append({"action": "wait", "node": target})
         if rest > deadline.left:
             raise CachingError(f"{target} was elected not long ago, and for {rest:.0f} s more it would take the votes of then for new ones, become "
                                f"the primary without an election and lose writes. A longer wait_timeout than {self.timeout:g} s waits for it")
+        self.steps.append({"action": "wait", "node": target})
         time.sleep(rest)
 
-    def _elected(self, way: str, deadline: Deadline) -> str:
-        """Whom the others elect by themselves, which they do a while after their primary is gone."""
+    def _elected(self, way: str, views: t.Sequence[View], deadline: Deadline) -> None:
+        """Until the others have elected somebody by themselves, which they do a while after their primary is gone; or until it is back."""
         self.steps.append({"action": "wait", "node": self.shard.primary})
-        views = self._look()
         again = any(_failover.elected_before(view) for view in views if view.address in self.shard.replicas and not view.error)
         patience = Deadline(min((4 if again else 2) * self._node_timeout() + 5, deadline.left if way == "wait" else deadline.left / 2))
-        while True:
-            found = _owner(self.shard, self._look())
-            if found not in ("", self.shard.primary):
-                return found
-            if patience.over:
-                return ""
+        while not patience.over and _owner(self.shard, views) in ("", self.shard.primary) and not _failover.works(self.shard.primary, views):
             patience.pause(_PAUSES[1])
+            views = self._look()
 
     def _node_timeout(self) -> float:
         for address in self.shard.replicas:
             try:
                 found = self._client(address).config_get("cluster-node-timeout")
                 return float(next(iter(found.values()))) / 1000
-            except _UNREAD:
+            except _UNREADABLE:
                 continue
         return _NODE_TIMEOUT
 
-    def _agreed_on(self, target: str, deadline: Deadline) -> bool:
-        """The primary holds writes until the replica has all of them; it does so for five seconds, and may be gone meanwhile."""
+    def _asked(self, target: str, way: str, deadline: Deadline) -> bool:
+        """Whether it became the primary. It gives up after five seconds, and its primary may be gone meanwhile, or somebody else may have asked it."""
         try:
-            self._send(target, "graceful")
+            self._send(target, way)
         except CachingError as error:
-            if "down or failed" not in error.message:
+            if not any(text in error.message for text in ("down or failed", "to a replica")):
                 raise
             time.sleep(_PAUSES[1])
             return False
@@ -212,15 +203,17 @@ class Failover:
             patience.pause(_PAUSES[0])
         return False
 
-    def _fenced(self) -> None:
+    def _fenced(self) -> list[View]:
         """A second look after a while: who answers then was never gone."""
         first, _enough = _failover.quorum(self._look())
         time.sleep(self.debounce)
-        second, enough = _failover.quorum(self._look())
+        views = self._look()
+        second, enough = _failover.quorum(views)
         back = sorted(set(first) - set(second))
         if enough or back or self.shard.primary not in second:
             raise CachingError(f"takeover: {', '.join(back) or 'enough of the primaries'} work{'s' if len(back) == 1 else ''} again, "
                                f"{self.debounce:g} s after the first look; nothing was done")
+        return views
 
     def _send(self, target: str, way: str) -> None:
         words = [] if way == "graceful" else [way.upper()]
@@ -252,10 +245,25 @@ class Failover:
         host, _colon, port = address.rpartition(":")
         return self.source.client(host.strip("[]"), int(port))
 
+    def _agreed(self) -> list[View]:
+        """What is decided by: a look in which all see the same, or the last one of a few."""
+        for look in range(_LOOKS):
+            time.sleep(_PAUSES[1] if look else 0)
+            views = self._look()
+            if _failover.agree(views):
+                break
+        return views
+
     def _look(self) -> list[View]:
         nodes = Nodes(self.source, 1, 1)
         nodes.look()
         return nodes.views
+
+
+def _shown(before: Shard, after: Shard) -> _Results:
+    name, same = ",".join(before.slots), before.primary == after.primary
+    return {"shard": {"before": before.shown(), "after": after.shown()},
+            "diff": {"before": {} if same else {name: before.shown()}, "after": {} if same else {name: after.shown()}}}
 
 
 def _owner(shard: Shard, views: t.Sequence[View]) -> str:
