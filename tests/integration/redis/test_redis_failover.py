@@ -263,15 +263,19 @@ def test_plain_failovers_back_and_forth_lose_writes(swung: Scratch) -> None:
 def test_thirty_failovers_of_redis_lose_nothing(swung: Scratch) -> None:
     """The module waits until they are forgotten; where that takes longer than it may, it says so and sends nothing."""
     swung.until(swung.whole, "it is not whole", 20)
+    elected: dict[str, float] = {}
     with Acknowledged([node.address for node in swung.nodes], writers=1) as writers:
         for number in range(30):
-            primary = swung.primaries()[number % 3]
+            shard = number % 3 if number < 24 else 0    # the last ones to and fro
+            primary = swung.primaries()[shard]
             replica = swung.replica_of(primary)
-            done = accepted(run(swung, shard=str(number % 3)))
+            done = accepted(run(swung, shard=str(shard)))
             assert done["changed"] is True and done["shard"]["after"]["primary"] == replica.address and done["lost_writes_possible"] is False
-        primary = swung.primaries()[2]
+            earlier, elected[replica.address] = elected.get(replica.address, 0.0), time.monotonic()
+            assert elected[replica.address] - earlier > 4, "within four times the node timeout"
+        primary = swung.primaries()[0]      # the last one that was moved
         replica = swung.replica_of(primary)
-        for options in ({"node": replica.address}, {"shard": "2"}):
+        for options in ({"node": replica.address}, {"shard": "0"}):
             refused(swung, f"{replica.address} was elected not long ago, and for ", wait_timeout="PT1S", **options)
         with loose(swung, replica):
             refused(swung, "lose writes. A longer wait_timeout than 1 s waits for it", wait_timeout="PT1S", node=replica.address, method="force")
