@@ -54,8 +54,10 @@ def find(views: t.Sequence[View], node: str, shard: str) -> Shard:
 
 
 def agree(views: t.Sequence[View]) -> bool:
-    """Whether all that answer see the same; while somebody takes over they do not, for a moment."""
-    return len({_cluster_health.shape(view) for view in views if not view.error}) <= 1
+    """Whether all that answer see the same, and say of themselves what they are seen as; while somebody takes over they do not, for a moment."""
+    answered = [view for view in views if not view.error]
+    turning = [view for view in answered for node in view.nodes if "myself" in node.flags and node.is_primary is not (view.info.get("role") == "master")]
+    return not turning and len({_cluster_health.shape(view) for view in answered}) <= 1
 
 
 def works(address: str, views: t.Sequence[View]) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import typing as t
 from collections.abc import Iterator
 
@@ -38,9 +39,15 @@ def refused(cluster: Scratch, text: str, check: bool = False, **options: t.Any) 
     return answer
 
 
-def healthy(cluster: Scratch, primary: Node | None = None) -> None:
-    """All nodes agree, replicas follow with all their data, and `primary` owns slots."""
-    found = accepted(run_module("redis_cluster_info", cluster.args))
+def actions(result: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    return [(step["action"], step["node"]) for step in result["steps"]]
+
+
+def healthy(cluster: Scratch, primary: Node | None = None, patience: float = 0.0) -> None:
+    """All nodes agree, replicas follow with all their data, and `primary` owns slots: at once, or in so many seconds."""
+    end = time.monotonic() + patience
+    while not (found := accepted(run_module("redis_cluster_info", cluster.args)))["healthy"] and time.monotonic() < end:
+        time.sleep(0.2)
     assert found["healthy"], found["reasons"]
     assert primary is None or primary.address in [row["primary"] for row in found["shards"] if row["slots"]]
 

@@ -8,6 +8,7 @@ A record has the method `REDIS` and the command as its path (`CLUSTER INFO`, `PI
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import typing as t
@@ -67,23 +68,26 @@ class RedisProxies:
 
     def _serve(self, client: socket.socket, node: str) -> None:
         host, _colon, port = node.rpartition(":")
-        with client, socket.create_connection((host, int(port))) as server, client.makefile("rb") as asked, server.makefile("rb") as answers:
-            while True:
-                try:
-                    raw, words = self._message(asked)
-                    if not raw:
-                        return
-                    server.sendall(raw)
-                    if words and words[0].upper() == b"PSYNC":
-                        self._keep(words, node, self._pour(answers, client))
-                        return
-                    answer = b">"
-                    while answer[:1] == b">":   # pushed messages come between
-                        answer, _words = self._message(answers)
-                        client.sendall(answer)
-                except (OSError, ValueError):
-                    return
-                self._keep(words, node, not answer.startswith((b"-", b"!")))
+        with client, contextlib.suppress(OSError, ValueError):      # whoever looks for a node that is gone is cut off, too
+            with socket.create_connection((host, int(port))) as server, client.makefile("rb") as asked, server.makefile("rb") as answers:
+                while self._one(client, server, asked, answers, node):
+                    pass
+
+    def _one(self, client: socket.socket, server: socket.socket, asked: t.BinaryIO, answers: t.BinaryIO, node: str) -> bool:
+        """A command and its answer; whether there may be another one."""
+        raw, words = self._message(asked)
+        if not raw:
+            return False
+        server.sendall(raw)
+        if words and words[0].upper() == b"PSYNC":
+            self._keep(words, node, self._pour(answers, client))
+            return False
+        answer = b">"
+        while answer[:1] == b">":   # pushed messages come between
+            answer, _words = self._message(answers)
+            client.sendall(answer)
+        self._keep(words, node, not answer.startswith((b"-", b"!")))
+        return True
 
     def _pour(self, answers: t.BinaryIO, client: socket.socket) -> bool:
         """A replication stream: bytes until its end, and whether it began as one."""

@@ -245,3 +245,4 @@ def test_whether_all_see_the_same() -> None:
     assert failover.agree(views()) and failover.agree(views("p1")) and failover.agree([])
     assert failover.agree(seen("p1", "fail?", "p1")), "a suspicion is private"
     assert not failover.agree(after(p3=view("p3"))), "somebody takes over just now"
+    assert not failover.agree(views(r1=view("r1", {"role": "master"}))), "it did so between two of its answers"

@@ -115,11 +115,9 @@ class Failover:
         while True:
             views = self._agreed()
             now = _owner(self.shard, views)
-            if now and now in (target, self.node):
-                return now, lost
             if now not in ("", self.shard.primary):    # the others have elected it, or somebody else has asked it
                 lost = True
-                if not self.node:
+                if self.node in ("", now):
                     return now, lost
                 self.shard = _failover.find(views, now, "")
                 continue
@@ -143,8 +141,11 @@ class Failover:
             if rest := self._rest(target, views):
                 self._wait_out(target, rest, deadline)
                 continue
-            asked, lost = asked + 1, lost or way == "force"
-            if self._asked(target, way, deadline):
+            asked += 1
+            reached = next(not view.error for view in views if view.address == self.shard.primary)
+            became, seen = self._asked(target, way, deadline)
+            lost = lost or way == "force" or became and not (reached and seen)
+            if became:
                 return target, lost
 
     def _rest(self, target: str, views: t.Sequence[View]) -> float:
@@ -187,21 +188,26 @@ class Failover:
                 continue
         return _NODE_TIMEOUT
 
-    def _asked(self, target: str, way: str, deadline: Deadline) -> bool:
-        """Whether it became the primary. It gives up after five seconds, and its primary may be gone meanwhile, or somebody else may have asked it."""
+    def _asked(self, target: str, way: str, deadline: Deadline) -> tuple[bool, bool]:
+        """Whether it became the primary, and whether the former one was there all the time: else it was elected as that had failed meanwhile.
+
+        It gives up after five seconds; or somebody else has asked it.
+        """
         try:
             self._send(target, way)
         except CachingError as error:
             if not any(text in error.message for text in ("down or failed", "to a replica")):
                 raise
             time.sleep(_PAUSES[1])
-            return False
-        patience = Deadline(min(_AGREED, deadline.left))
+            return False, False
+        patience, short, seen = Deadline(min(_AGREED, deadline.left)), min(1.0, self._node_timeout() / 2), True
         while not patience.over:
-            if self._role(target) == "master":
-                return True
+            became, began = self._role(target) == "master", time.monotonic()
+            seen = seen and self._role(self.shard.primary) != "unknown" and time.monotonic() - began < short
+            if became:
+                return True, seen
             patience.pause(_PAUSES[0])
-        return False
+        return False, seen
 
     def _fenced(self) -> list[View]:
         """A second look after a while: who answers then was never gone."""
@@ -226,11 +232,17 @@ class Failover:
             raise self.source.refusal_at(target, error) from None
 
     def _settled(self, target: str, deadline: Deadline) -> None:
+        slots = ",".join(self.shard.slots)
+
         def look() -> tuple[bool, str]:
-            told = _failover.unsettled(target, self.shard, self._look())
+            views = self._look()
+            told = _failover.unsettled(target, self.shard, views)
+            if told and (now := _owner(self.shard, views)) not in ("", target) and _failover.agree(views):
+                raise CachingError(f"{target} became the primary of {slots} and is not any more: {now} is. If another run changes this cluster, "
+                                   "wait for its end")
             return not told, "; ".join(told[:3])
 
-        wait_for(look, deadline.left, f"{target} as the primary of {','.join(self.shard.slots)}, in the eyes of all nodes,", *_PAUSES)
+        wait_for(look, deadline.left, f"{target} as the primary of {slots}, in the eyes of all nodes,", *_PAUSES)
 
     def _sent(self) -> bool:
         return any(step["action"] != "wait" for step in self.steps)

@@ -116,7 +116,8 @@ def formed(_formed: dict[str, Scratch]) -> t.Callable[[str], Scratch]:
         cluster = _formed[flavour]
         try:
             cluster.until(cluster.whole, "a cluster is not whole", 5)
-            assert len(cluster.nodes) == 6 and heals.missing(cluster) == 0
+            assert len(cluster.nodes) == 6 and all(node.process and node.process.poll() is None for node in cluster.nodes)
+            assert heals.missing(cluster) == 0
         except (AssertionError, ScratchError, RedisError):
             cluster.down()
             cluster.up()
