@@ -156,6 +156,7 @@ def test_redis_restarts_node_by_node(platform: Platform) -> None:
 
 
 @row("Redis: memory")
+@pytest.mark.operation("S096")
 @pytest.mark.hazard("H30")
 def test_memory_of_redis(platform: Platform) -> None:
     before = platform.members()
