@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import backups, heals, locks, restores, rotations
+from tests.faults import backups, failovers, heals, locks, restores, rotations
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -80,8 +80,10 @@ def main() -> int:
     for line in rotated.failed[:20]:
         print(f"not held: {line}", flush=True)
     healed = heals.trials(count, first) + heals.trials(1, first, 15000)
+    failed_over = failovers.trials(2 * count, first)
     seconds = round(time.monotonic() - began, 1)
     details = {
+        "failovers": [dataclasses.asdict(trial) for trial in failed_over],
         "rotations": dataclasses.asdict(rotated),
         "heals": [dataclasses.asdict(trial) for trial in healed],
         "trials": [dataclasses.asdict(trial) for trial in trials], "backups": [dataclasses.asdict(trial) for trial in taken],
@@ -91,6 +93,7 @@ def main() -> int:
     print(table(trials))
     print(backups.table(taken))
     print(heals.table(healed))
+    print(failovers.table(failed_over))
     killed, wrote, held = (sum(picks) for picks in zip(*((kill.killed, kill.wrote, not kill.broken) for kill in kills)))
     print(f"restores killed: {killed} of {len(kills)} trials, {wrote} after the first write, held {held}")
     for name, race in races.items():
@@ -98,7 +101,7 @@ def main() -> int:
     print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
     won = all(race.held == len(race.winners) for race in races.values())
     won = won and not rotated.failed and rotated.converged == count
-    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed]) else 1
+    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed, *failed_over]) else 1
 
 
 if __name__ == "__main__":

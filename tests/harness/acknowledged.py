@@ -25,6 +25,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, RedisError
 from redis.retry import Retry
 
+from tests.harness.until import until
+
 KEYS = 24       # of each writer
 TIMEOUT = 2.0   # seconds; that a client waits for one answer
 
@@ -127,13 +129,13 @@ class Writer(threading.Thread):
     def write(self, key: str, number: int) -> None:
         """Acknowledged by so many replicas, too; the write is repeated until it is."""
         end = time.monotonic() + self.client.patience
-        waits = [("WAIT", self.replicas, 500)] if self.replicas else []
         while True:
-            _ok, *told = self.client.ask(("SET", key, number), *waits)
-            if not waits or (isinstance(told[0], int) and told[0] >= self.replicas):
+            wanted = self.replicas
+            _ok, *told = self.client.ask(("SET", key, number), *([("WAIT", wanted, 500)] if wanted else []))
+            if not wanted or (isinstance(told[0], int) and told[0] >= wanted):
                 return
             if time.monotonic() > end:
-                raise Failed(f"{told[0]} of {self.replicas} replicas have it")
+                raise Failed(f"{told[0]} of {wanted} replicas have it")
 
     def check(self, *keys: str) -> None:
         """That nothing less is there than what was acknowledged; with a second look, as the first may have been at one that was replaced meanwhile."""
@@ -195,6 +197,29 @@ class Acknowledged:
         return sum(len(one.times) for one in self._writers)
 
     @property
+    def counts(self) -> list[int]:
+        """The same of each shard."""
+        return [sum(len(one.times) for one in mine) for mine in self._shards.values()]
+
+    def needs(self, replicas: int) -> None:
+        """From now on so many replicas have to have a write: none, once the only one is about to become the primary."""
+        for one in self._writers:
+            one.replicas = replicas
+
+    def more(self, number: int = 20, patience: float = 60.0) -> None:
+        """Wait until every shard has acknowledged so many writes more."""
+        before = self.counts
+        until(lambda: all(now >= then + number for now, then in zip(self.counts, before)), f"{number} writes more in every shard", patience)
+
+    def away(self, since: float) -> float:
+        """Seconds from that moment (of time.monotonic) until the shard that was away for longest took writes again."""
+        ends = [0.0]
+        for mine in self._shards.values():
+            times = [since, *(moment for moment in sorted(moment for one in mine for moment in one.times) if moment > since)]
+            ends.append(max(((later - earlier, later - since) for earlier, later in itertools.pairwise(times)), default=(0.0, 0.0))[1])
+        return max(ends)
+
+    @property
     def keys(self) -> dict[str, int]:
         """What has to be there: the last acknowledged value of each key."""
         return {key: value for one in self._writers for key, value in one.written.items() if value}
@@ -212,6 +237,7 @@ class Acknowledged:
     def __exit__(self, *_error: object) -> None:
         self.stop()
         with contextlib.suppress(Failed):
+            self._clients[0].patience = 2.0
             for key in self.keys:
                 self._clients[0].ask(("UNLINK", key))
         for client in self._clients:

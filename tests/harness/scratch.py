@@ -66,7 +66,8 @@ class Node:
     slots: tuple[tuple[int, int], ...] = ()
     process: subprocess.Popen[bytes] | None = None
     password: str | None = None
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"     # where it is reached
+    inside: str = ""            # where it listens, if that is elsewhere
 
     @property
     def address(self) -> str:
@@ -100,6 +101,8 @@ class Scratch:
     def up(self) -> None:
         ports = free_ports(self.shards * (1 + self.replicas))
         made = [Node(port, self.folder / str(port), secrets.token_hex(20), password=self.password) for port in ports]
+        for node in made:
+            self.placed(node)
         edges = [SLOTS * number // self.shards for number in range(self.shards + 1)]
         for number, node in enumerate(made):
             if number < self.shards:
@@ -117,6 +120,9 @@ class Scratch:
         else:
             self.until(lambda: all(self.client(node).ping() for node in made), "a node does not answer")
 
+    def placed(self, node: Node) -> None:
+        """Where a new node is: for those that put it elsewhere."""
+
     def _map(self, myself: Node) -> str:
         lines = []
         for number, node in enumerate(self.nodes):
@@ -131,7 +137,7 @@ class Scratch:
         program = server(self.flavour)
         (node.folder / "redis.conf").touch()    # for CONFIG REWRITE
         settings = {
-            **self.transport(node), "bind": node.host, "bind-source-addr": node.host, "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
+            "bind": node.host, "bind-source-addr": node.host, **self.transport(node), "dir": str(node.folder), "cluster-enabled": "yes", "save": "",
             "cluster-config-file": "nodes.conf", "cluster-node-timeout": "1000", "repl-diskless-sync": "yes", "appendonly": "no",
             "repl-diskless-sync-delay": "0", "enable-debug-command": "yes", "cluster-require-full-coverage": "yes",
             "cluster-replica-validity-factor": "0", **self.options,
@@ -144,7 +150,7 @@ class Scratch:
                                             env={**os.environ, **program.environment})
 
     def transport(self, node: Node) -> dict[str, str]:
-        """Settings of its ports."""
+        """Settings of its ports and addresses."""
         return {"port": str(node.port)}
 
     @property

@@ -49,11 +49,6 @@ def writing(cluster: Scratch) -> Acknowledged:
     return Acknowledged([node.address for node in cluster.nodes], replicas=1, writers=1, patience=20)
 
 
-def some(writers: Acknowledged, number: int = 100) -> None:
-    now = writers.count
-    Scratch.until(lambda: writers.count > now + number, "nobody writes")
-
-
 @BOTH
 @pytest.mark.hazard("H24")
 def test_a_primary_that_was_killed(formed: Formed, flavour: str) -> None:
@@ -63,8 +58,9 @@ def test_a_primary_that_was_killed(formed: Formed, flavour: str) -> None:
     replica = cluster.replica_of(primary)
     timed(cluster, 3000)        # there is time to look first
     with writing(cluster) as writers:
-        some(writers)
+        writers.more()
         cluster.kill(primary)
+        writers.needs(0)
         refused(cluster, f"node: {primary.address} is the primary and does not answer; name the replica", node=primary.address)
         told, sent = recorded(cluster, check=True, shard="0")
         assert accepted(told)["changed"] is True and actions(told) == [("wait", primary.address)] and not sent
@@ -72,7 +68,7 @@ def test_a_primary_that_was_killed(formed: Formed, flavour: str) -> None:
         assert accepted(done)["changed"] is True and not sent, done
         assert all(done[name] == told[name] for name in ("shard", "steps", "lost_writes_possible", "diff")), (done, told)
         assert done["lost_writes_possible"] is True and done["shard"]["after"] == {"primary": replica.address, "slots": ["0-5460"], "replicas": []}
-        some(writers)
+        writers.more()
         back(cluster, primary)
         again = accepted(run(cluster, node=replica.address))
         assert again["changed"] is False and again["lost_writes_possible"] is False
@@ -87,8 +83,9 @@ def test_a_primary_that_is_frozen(formed: Formed) -> None:
     primary = cluster.primaries()[1]
     replica = cluster.replica_of(primary)
     with writing(cluster) as writers:
-        some(writers)
+        writers.more()
         cluster.kill(primary, signal.SIGSTOP)
+        writers.needs(0)
         try:
             done = accepted(run(cluster, node=replica.address, redis_timeout=1))
         finally:
@@ -96,7 +93,7 @@ def test_a_primary_that_is_frozen(formed: Formed) -> None:
         assert done["changed"] is True and done["lost_writes_possible"] is True
         cluster.until(lambda: cluster.whole() and replica in cluster.primaries(), "the former primary does not follow")
         healthy(cluster, replica, patience=10)
-        some(writers)
+        writers.more()
     assert writers.result.lost == [] and heals.missing(cluster) == 0
 
 
@@ -146,9 +143,10 @@ def test_too_few_primaries_for_an_election(formed: Formed, flavour: str) -> None
     addresses = [node.address for node in gone]
     both = ", ".join(sorted(addresses))
     with writing(cluster) as writers:
-        some(writers)
+        writers.more()
         for node in gone:
             cluster.kill(node)
+        writers.needs(0)
         for method, what in (("graceful", "it"), ("force", "CLUSTER FAILOVER FORCE")):
             answer = refused(cluster, f" do not work: too few primaries are left for an election, and nodes would answer OK to {what} and do nothing. ",
                              shard="0", method=method)
@@ -168,7 +166,7 @@ def test_too_few_primaries_for_an_election(formed: Formed, flavour: str) -> None
         assert all(done[name] == told[name] for name in ("shard", "steps", "diff")), (done, told)
         second = accepted(run(cluster, node=heirs[1].address))      # enough of them now: the others elect it by themselves
         assert second["shard"]["after"]["primary"] == heirs[1].address
-        some(writers)
+        writers.more()
         back(cluster, *gone)
     assert writers.result.lost == [] and heals.missing(cluster) == 0, both
 
@@ -226,7 +224,7 @@ def test_of_several_replicas_the_one_with_most_of_the_data(tmp_path: Path) -> No
         primary = cluster.primaries()[0]
         replicas = [node for node in cluster.nodes if node.primary == primary.id]
         with writing(cluster) as writers:
-            some(writers)
+            writers.more()
             cluster.kill(primary)
             done = accepted(run(cluster, node=replicas[1].address))
             assert done["shard"]["after"]["primary"] == replicas[1].address and done["lost_writes_possible"] is True
