@@ -50,8 +50,20 @@ class Platform(abc.ABC):
         """Which versions of the service run."""
 
     @abc.abstractmethod
+    def faulty(self, fault: str) -> dict[str, t.Any]:
+        """Variables of a newer version that has this fault."""
+
     def broken(self) -> dict[str, t.Any]:
         """Variables of a service whose process dies again and again."""
+        return self.faulty("crash-loop")
+
+    @abc.abstractmethod
+    def addresses(self) -> list[str]:
+        """Where clients find the service now, as host:port."""
+
+    @abc.abstractmethod
+    def token(self, name: str = "admin_token") -> str:
+        """A secret of the fleet."""
 
     def newer_redis(self) -> dict[str, t.Any]:
         """Variables of another version of Redis; nothing where the platform installs none."""

@@ -133,6 +133,9 @@ class Deployed(Platform):
     def snapshot(self) -> dict[str, str]:
         """Every file that the collection could write, and every member with its process and how often it was restarted."""
 
+    def token(self, name: str = "admin_token") -> str:
+        return str(self.hosts.state.secret(name))
+
     def password(self) -> str:
         return str(self.hosts.state.secret("redis_password"))
 
@@ -206,8 +209,13 @@ class DeployedCompose(Deployed):
         file = self.hosts.state.project / COMPOSE_FILE
         return file.exists() and MARK in file.read_text()
 
-    def broken(self) -> dict[str, t.Any]:
-        return {"caching_version": f"{self.newer}-crash-loop"}
+    def faulty(self, fault: str) -> dict[str, t.Any]:
+        return {"caching_version": f"{self.newer}-{fault}"}
+
+    def addresses(self) -> list[str]:
+        names = [name for name, one in self.hosts.service().items() if one.running]
+        found = self.hosts.engine.docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", *names)
+        return [f"{address}:8403" for address in found.split()]
 
     def newer_redis(self) -> dict[str, t.Any]:
         return {"caching_redis_version": self.declared["caching_redis_version"] + "-2"}
@@ -297,8 +305,11 @@ class DeployedSystemd(Deployed):
     def is_ours(self) -> bool:
         return MARK in self.hosts.on(SERVICE_HOSTS[0].name, "cat", self.unit, check=False)
 
-    def broken(self) -> dict[str, t.Any]:
-        return {"caching_version": self.newer, "caching_environment": {**self.declared["caching_environment"], "EXALT_FAULT": "crash-loop"}}
+    def faulty(self, fault: str) -> dict[str, t.Any]:
+        return {"caching_version": self.newer, "caching_environment": {**self.declared["caching_environment"], "EXALT_FAULT": fault}}
+
+    def addresses(self) -> list[str]:
+        return [f"{BALANCER.address}:8403"]
 
     def versions(self) -> set[str]:
         script = "tr '\\0' '\\n' </proc/$(systemctl show --property=MainPID --value caching-service)/environ | sed -n 's/^CACHING_VERSION=//p'"

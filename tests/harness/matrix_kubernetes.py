@@ -77,8 +77,12 @@ class KubernetesFleet(Platform):
     def versions(self) -> set[str]:
         return {pod.spec.containers[0].image.rpartition(":")[2] for pod in self.pods("caching-service") if not pod.metadata.deletion_timestamp}
 
-    def broken(self) -> dict[str, t.Any]:
-        return {"caching_version": f"{self.newer}-crash-loop"}
+    def faulty(self, fault: str) -> dict[str, t.Any]:
+        return {"caching_version": f"{self.newer}-{fault}"}
+
+    def addresses(self) -> list[str]:
+        found = self.cluster.core.read_namespaced_endpoints("caching-service", self.namespace)
+        return [f"{one.ip}:8403" for subset in found.subsets or [] for one in subset.addresses or []]
 
     def deployment(self) -> client.V1Deployment:
         return self.cluster.apps.read_namespaced_deployment("caching-service", self.namespace)
@@ -129,8 +133,8 @@ class KubernetesFleet(Platform):
     def ready(self, pod: str) -> bool:
         return any(one.metadata.name == pod and objects.is_ready(one) for one in self.pods("redis-cluster"))
 
-    def token(self) -> str:
-        return str(self.cluster.state.secret("admin_token"))
+    def token(self, name: str = "admin_token") -> str:
+        return str(self.cluster.state.secret(name))
 
 
 @contextmanager

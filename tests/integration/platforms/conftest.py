@@ -27,13 +27,13 @@ if t.TYPE_CHECKING:
 NEEDS = {
     **dict.fromkeys(("kubernetes", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "kubernetes_certificates", "cert_manager"),
                     ("kubernetes",)),
-    **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), **dict.fromkeys(("matrix", "molecule", "certificates"), tuple(HOMES)),
+    **dict.fromkeys(("hosts", "redeploy"), ("compose", "systemd")), **dict.fromkeys(("matrix", "molecule", "certificates", "update"), tuple(HOMES)),
 }
 collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not any(map(asked_for, platforms))]
 
 
 # Long trials, file by file; the table of platforms (test_matrix.py) and what is short are what each run shows.
-CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule")
+CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule", "update")
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
