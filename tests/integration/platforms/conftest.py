@@ -36,13 +36,16 @@ collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not 
 CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule", "update")
 
 
+LONG = ("test_playbooks_of_", "test_an_update_", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
+
+
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Who names a file, a word or a mark wants what he names."""
     wanted = config.option.markexpr or config.option.keyword or any("::" in word or word.endswith(".py") for word in config.args)
     left = []
     for item in [one for one in items if one.path.parent == HERE]:
-        # what needs nothing of a platform but its modules is shown by the runner of Kubernetes
-        elsewhere = "test_playbooks_of_" in item.name and "kubernetes" not in item.name
+        # what needs nothing of a platform but its modules is shown by the runner of Kubernetes, and so is, in each run, what takes longest
+        elsewhere = item.name.startswith(LONG) and "kubernetes" not in item.name
         if elsewhere or item.path.stem.removeprefix("test_") in CAMPAIGNS:
             item.add_marker("campaign")
         if item.get_closest_marker("campaign") and not wanted:
