@@ -103,10 +103,10 @@ class Failover:
         lost = False
         try:
             target, lost = self._do(deadline)
-            self._settled(target, deadline)
+            views = self._settled(target, deadline)
         except CachingError as error:
             raise CachingError(error.message, **{"changed": self._sent(), "steps": self.steps, **error.results}) from None
-        after = _failover.find(self._look(), target, "")
+        after = _failover.find(views, target, "")
         return {**_shown(before, after), "changed": after.primary != before.primary, "steps": self.steps, "lost_writes_possible": lost}
 
     def _do(self, deadline: Deadline) -> tuple[str, bool]:
@@ -177,7 +177,7 @@ class Failover:
         patience = Deadline(min((4 if again else 2) * self._node_timeout() + 5, deadline.left if way == "wait" else deadline.left / 2))
         while not patience.over and _owner(self.shard, views) in ("", self.shard.primary) and not _failover.works(self.shard.primary, views):
             patience.pause(_PAUSES[1])
-            views = self._look()
+            views = self._glance()
 
     def _node_timeout(self) -> float:
         for address in self.shard.replicas:
@@ -231,11 +231,11 @@ class Failover:
                 raise CachingError(f"{target} refused CLUSTER FAILOVER {' '.join(words)}".rstrip() + f": {one_line(error, 160)}") from None
             raise self.source.refusal_at(target, error) from None
 
-    def _settled(self, target: str, deadline: Deadline) -> None:
-        slots = ",".join(self.shard.slots)
+    def _settled(self, target: str, deadline: Deadline) -> list[View]:
+        slots, views = ",".join(self.shard.slots), list[View]()
 
         def look() -> tuple[bool, str]:
-            views = self._look()
+            views[:] = self._glance()
             told = _failover.unsettled(target, self.shard, views)
             if told and (now := _owner(self.shard, views)) not in ("", target) and _failover.agree(views):
                 raise CachingError(f"{target} became the primary of {slots} and is not any more: {now} is. If another run changes this cluster, "
@@ -243,6 +243,7 @@ class Failover:
             return not told, "; ".join(told[:3])
 
         wait_for(look, deadline.left, f"{target} as the primary of {slots}, in the eyes of all nodes,", *_PAUSES)
+        return views
 
     def _sent(self) -> bool:
         return any(step["action"] != "wait" for step in self.steps)
@@ -265,6 +266,13 @@ class Failover:
             if _failover.agree(views):
                 break
         return views
+
+    def _glance(self) -> list[View]:
+        """A look while something is waited for; it may come to nothing."""
+        try:
+            return self._look()
+        except CachingError:
+            return []
 
     def _look(self) -> list[View]:
         nodes = Nodes(self.source, 1, 1)
