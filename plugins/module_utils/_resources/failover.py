@@ -51,7 +51,9 @@ class Failover:
         way = self._way(views, alive)
         target = _failover.choose(shard, views, self.node, way == "graceful")
         self.changed = True
-        waits = "" if way == "takeover" else shard.primary if not alive else target if self._rest(target, views) else ""
+        rest = self._rest(target, views) if alive else 0.0
+        self._in_time(target, rest, self.timeout)
+        waits = "" if way == "takeover" else shard.primary if not alive else target if rest else ""
         steps = [{"action": "wait", "node": waits}] if waits else []
         silent = {view.address for view in views if view.error} - ({shard.primary} if alive else set())
         after = Shard(target, shard.slots, tuple(sorted({shard.primary, *shard.replicas} - {target, *silent})))    # they follow it when they are back
@@ -139,7 +141,9 @@ class Failover:
                                    f"{' by agreement' if way == 'graceful' else ''}; last seen: {_told(self.shard, views)}")
             target = _failover.choose(self.shard, views, self.node, way == "graceful")
             if rest := self._rest(target, views):
-                self._wait_out(target, rest, deadline)
+                self._in_time(target, rest, deadline.left)
+                self.steps.append({"action": "wait", "node": target})
+                time.sleep(rest)
                 continue
             asked += 1
             reached = next(not view.error for view in views if view.address == self.shard.primary)
@@ -163,12 +167,10 @@ class Failover:
         follows = min((float(row.get("age", 0)) for row in same or rows), default=0.0)
         return max(0.0, needed - max(follows, time.monotonic() - self.since))
 
-    def _wait_out(self, target: str, rest: float, deadline: Deadline) -> None:
-        if rest > deadline.left:
+    def _in_time(self, target: str, rest: float, left: float) -> None:
+        if rest > left:
             raise CachingError(f"{target} was elected not long ago, and for {rest:.0f} s more it would take the votes of then for new ones, become "
                                f"the primary without an election and lose writes. A longer wait_timeout than {self.timeout:g} s waits for it")
-        self.steps.append({"action": "wait", "node": target})
-        time.sleep(rest)
 
     def _elected(self, way: str, views: t.Sequence[View], deadline: Deadline) -> None:
         """Until the others have elected somebody by themselves, which they do a while after their primary is gone; or until it is back."""
