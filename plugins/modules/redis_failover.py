@@ -64,7 +64,9 @@ attributes:
     description: With O(node). O(shard) moves a primary that works in each run.
     support: partial
 notes:
-  - Needs the rules C(+cluster +info +role +ping +config|get).
+  - Needs the rules C(+cluster +info +role +ping), and C(+config|get +client|list) to know how long the votes of a former election count.
+  - A node of Redis (not of Valkey 9 or newer) that was elected less than four times its node timeout ago would take the votes of then for new ones and
+    lose writes, so that time is waited for; with O(wait_timeout) shorter than that it is refused.
   - A takeover acts on one shard. Once enough primaries are back by it, the others elect theirs by themselves.
 """
 
@@ -107,11 +109,14 @@ shard:
       type: dict
       sample: {primary: '10.0.0.24:6379', slots: ['0-5460'], replicas: ['10.0.0.21:6379']}
 lost_writes_possible:
-  description: Whether writes that the former primary had taken may be lost. Never after a graceful failover.
+  description:
+    - Whether writes that the former primary had taken may be lost. Not after a graceful failover, where the former primary answered before, meanwhile
+      and afterwards.
   returned: success
   type: bool
 steps:
-  description: What was done, or in check mode would be. C(action) is V(wait) (for the others' election), V(graceful), V(force) or V(takeover).
+  description: What was done, or in check mode would be. C(action) is V(graceful), V(force), V(takeover), or V(wait), for the others' election of a
+    replica of that node, or until that node's former votes are forgotten.
   returned: always, once the nodes were read
   type: list
   elements: dict

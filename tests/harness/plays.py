@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tests.fleet import paths
 from tests.harness import process
+from tests.harness.until import kill_tree
 
 CONFIG = Path(__file__).parent / "ansible.cfg"
 
@@ -47,21 +49,43 @@ class Outcome:
                 if one["action"].rpartition(".")[2] == action and one["state"] != "skipped"]
 
 
+def command(playbook: str, inventory: str | Path, *extra: str, check: bool = False, extra_vars: Mapping[str, t.Any] | None = None) -> list[str]:
+    names = [name if "/" in name or "." in name else f"exalt.caching.{name}" for name in playbook.split()]
+    words = [str(Path(sys.executable).parent / "ansible-playbook"), *names, "-i", str(inventory), *extra]
+    words += ["--check", "--diff"] if check else []
+    return words + (["-e", json.dumps(dict(extra_vars))] if extra_vars else [])
+
+
+def cut_off(playbook: str, inventory: str | Path, text: str, number: int = 1, extra_vars: Mapping[str, t.Any] | None = None) -> str:
+    """The playbook, until it says `text` for the `number`-th time: then it ends by SIGKILL, with all that it has started. What it had said."""
+    words = command(playbook, inventory, extra_vars=extra_vars)
+    said = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
+                          env=process.environment({"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": os.devnull})) as going:
+        assert going.stdout
+        for line in going.stdout:
+            said.append(line)
+            number -= text in line
+            if not number:
+                kill_tree(going.pid)
+                break
+    if number:
+        raise AssertionError(f"{playbook} ended before it said that:\n{''.join(said)[-3000:]}")
+    return "".join(said)
+
+
 def play(playbook: str, inventory: str | Path, *extra: str, check: bool = False,
          extra_vars: Mapping[str, t.Any] | None = None, env: Mapping[str, str] | None = None,
          timeout: float = 300.0) -> Outcome:
     """Run `exalt.caching.<playbook>`, or a file, or several one after the other; `extra` are further arguments of ansible-playbook."""
-    names = [name if "/" in name or "." in name else f"exalt.caching.{name}" for name in playbook.split()]
     folder = paths.cache() / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("r", dir=folder, suffix=".jsonl", encoding="utf-8") as record:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), *names, "-i", str(inventory), *extra]
-        command += ["--check", "--diff"] if check else []
-        command += ["-e", json.dumps(dict(extra_vars))] if extra_vars else []
+        words = command(playbook, inventory, *extra, check=check, extra_vars=extra_vars)
         settings = {"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": record.name, **(env or {})}
         started = time.monotonic()
         try:
-            ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace",
+            ended = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", errors="replace",
                                    stdin=subprocess.DEVNULL, timeout=timeout, check=False, cwd=folder,
                                    env=process.environment(settings))
         except subprocess.TimeoutExpired as late:

@@ -51,7 +51,9 @@ class Failover:
         way = self._way(views, alive)
         target = _failover.choose(shard, views, self.node, way == "graceful")
         self.changed = True
-        waits = "" if way == "takeover" else shard.primary if not alive else target if self._rest(target, views) else ""
+        rest = self._rest(target, views) if alive else 0.0
+        self._in_time(target, rest, self.timeout)
+        waits = "" if way == "takeover" else shard.primary if not alive else target if rest else ""
         steps = [{"action": "wait", "node": waits}] if waits else []
         silent = {view.address for view in views if view.error} - ({shard.primary} if alive else set())
         after = Shard(target, shard.slots, tuple(sorted({shard.primary, *shard.replicas} - {target, *silent})))    # they follow it when they are back
@@ -103,10 +105,10 @@ class Failover:
         lost = False
         try:
             target, lost = self._do(deadline)
-            self._settled(target, deadline)
+            views = self._settled(target, deadline)
         except CachingError as error:
             raise CachingError(error.message, **{"changed": self._sent(), "steps": self.steps, **error.results}) from None
-        after = _failover.find(self._look(), target, "")
+        after = _failover.find(views, target, "")
         return {**_shown(before, after), "changed": after.primary != before.primary, "steps": self.steps, "lost_writes_possible": lost}
 
     def _do(self, deadline: Deadline) -> tuple[str, bool]:
@@ -139,7 +141,9 @@ class Failover:
                                    f"{' by agreement' if way == 'graceful' else ''}; last seen: {_told(self.shard, views)}")
             target = _failover.choose(self.shard, views, self.node, way == "graceful")
             if rest := self._rest(target, views):
-                self._wait_out(target, rest, deadline)
+                self._in_time(target, rest, deadline.left)
+                self.steps.append({"action": "wait", "node": target})
+                time.sleep(rest)
                 continue
             asked += 1
             reached = next(not view.error for view in views if view.address == self.shard.primary)
@@ -163,12 +167,10 @@ class Failover:
         follows = min((float(row.get("age", 0)) for row in same or rows), default=0.0)
         return max(0.0, needed - max(follows, time.monotonic() - self.since))
 
-    def _wait_out(self, target: str, rest: float, deadline: Deadline) -> None:
-        if rest > deadline.left:
+    def _in_time(self, target: str, rest: float, left: float) -> None:
+        if rest > left:
             raise CachingError(f"{target} was elected not long ago, and for {rest:.0f} s more it would take the votes of then for new ones, become "
                                f"the primary without an election and lose writes. A longer wait_timeout than {self.timeout:g} s waits for it")
-        self.steps.append({"action": "wait", "node": target})
-        time.sleep(rest)
 
     def _elected(self, way: str, views: t.Sequence[View], deadline: Deadline) -> None:
         """Until the others have elected somebody by themselves, which they do a while after their primary is gone; or until it is back."""
@@ -177,7 +179,7 @@ class Failover:
         patience = Deadline(min((4 if again else 2) * self._node_timeout() + 5, deadline.left if way == "wait" else deadline.left / 2))
         while not patience.over and _owner(self.shard, views) in ("", self.shard.primary) and not _failover.works(self.shard.primary, views):
             patience.pause(_PAUSES[1])
-            views = self._look()
+            views = self._glance()
 
     def _node_timeout(self) -> float:
         for address in self.shard.replicas:
@@ -231,11 +233,11 @@ class Failover:
                 raise CachingError(f"{target} refused CLUSTER FAILOVER {' '.join(words)}".rstrip() + f": {one_line(error, 160)}") from None
             raise self.source.refusal_at(target, error) from None
 
-    def _settled(self, target: str, deadline: Deadline) -> None:
-        slots = ",".join(self.shard.slots)
+    def _settled(self, target: str, deadline: Deadline) -> list[View]:
+        slots, views = ",".join(self.shard.slots), list[View]()
 
         def look() -> tuple[bool, str]:
-            views = self._look()
+            views[:] = self._glance()
             told = _failover.unsettled(target, self.shard, views)
             if told and (now := _owner(self.shard, views)) not in ("", target) and _failover.agree(views):
                 raise CachingError(f"{target} became the primary of {slots} and is not any more: {now} is. If another run changes this cluster, "
@@ -243,6 +245,7 @@ class Failover:
             return not told, "; ".join(told[:3])
 
         wait_for(look, deadline.left, f"{target} as the primary of {slots}, in the eyes of all nodes,", *_PAUSES)
+        return views
 
     def _sent(self) -> bool:
         return any(step["action"] != "wait" for step in self.steps)
@@ -265,6 +268,13 @@ class Failover:
             if _failover.agree(views):
                 break
         return views
+
+    def _glance(self) -> list[View]:
+        """A look while something is waited for; it may come to nothing."""
+        try:
+            return self._look()
+        except CachingError:
+            return []
 
     def _look(self) -> list[View]:
         nodes = Nodes(self.source, 1, 1)

@@ -53,6 +53,7 @@ def inventory(state: State) -> dict[str, t.Any]:
         "ansible_connection": "local",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         "caching_platform": known["platform"],
+        "caching_supervisor_redis": {node.name: node.address for node in NODES},
         "caching_certificate_paths": {
             "service": str(state.certificate("{name}")), "redis": str(state.certificate("redis-{number}")), "client": str(operator)},
         "caching_ca": {"path": str(state.folder / "own-authority"),
