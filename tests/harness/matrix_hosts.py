@@ -29,7 +29,7 @@ from tests.fleet.redis_nodes import lacking
 from tests.fleet.systemd.layout import BALANCER, REDIS_HOSTS, REDIS_PORTS, SERVICE_HOSTS
 from tests.fleet.systemd.layout import REDIS_NODES as HOSTS_NODES
 from tests.harness.hosts import ComposeFleet, HostsFleet, SystemdFleet
-from tests.harness.matrix import Platform
+from tests.harness.matrix import PATIENT, Platform
 from tests.harness.plays import Outcome
 
 COMMON: dict[str, t.Any] = {
@@ -38,6 +38,7 @@ COMMON: dict[str, t.Any] = {
     "caching_resources": {"limits": {"memory": "512Mi"}}, "caching_redis_resources": {"limits": {"memory": "256Mi"}},
     "caching_jvm": "-Xms128m -Xmx256m -XX:+UseG1GC",
     "caching_configuration": {"cache": {"redis": {"pool": {"maxTotal": 256}}}},
+    "caching_kpi_thresholds": PATIENT,
     "caching_regions": [{"name": "deployed", "default_ttl": "PT2H", "max_size": 500}],
 }
 MARK = "Managed by exalt.caching"

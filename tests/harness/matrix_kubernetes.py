@@ -18,7 +18,7 @@ from kubernetes import client
 from tests.fleet.images.build import folder
 from tests.fleet.kubernetes import objects
 from tests.harness.kubernetes import Cluster, changes
-from tests.harness.matrix import Platform
+from tests.harness.matrix import PATIENT, Platform
 from tests.harness.plays import Outcome
 from tests.harness.rights import Controllers, documented
 
@@ -37,6 +37,7 @@ def declared(namespace: str) -> dict[str, t.Any]:
         "caching_environment": ENVIRONMENT,
         "caching_jvm": "-Xms128m -Xmx256m -XX:+UseG1GC", "caching_platform_timeout": "PT2M",
         "caching_configuration": {"cache": {"redis": {"pool": {"maxTotal": 256}}}},
+        "caching_kpi_thresholds": PATIENT,
         "caching_regions": [{"name": "deployed", "default_ttl": "PT2H", "max_size": 500}],
     }
 
