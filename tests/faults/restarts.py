@@ -169,7 +169,8 @@ def table(found: list[Trial]) -> str:
     lines = [f"{'Redis restarts':<16}{'trials':>7}{'writes':>9}{'failed':>8}{'lost':>6}{'p95':>9}{'longest':>10}{'held':>6}{'seconds':>9}"]
     for name, those in (("to the end", [one for one in found if not one.killed]), ("killed, resumed", [one for one in found if one.killed])):
         if those:
-            lines.append(f"{name:<16}{len(those):>7}{sum(one.writes for one in those):>9}{sum(one.failed for one in those):>8}{sum(one.lost for one in those):>6}"
+            lines.append(f"{name:<16}{len(those):>7}{sum(one.writes for one in those):>9}{sum(one.failed for one in those):>8}"
+                         f"{sum(one.lost for one in those):>6}"
                          f"{max(one.p95 for one in those):>6.0f} ms{max(one.longest for one in those):>7.0f} ms{sum(not one.broken for one in those):>6}"
                          f"{max(one.seconds for one in those):>9.0f}")
     return "\n".join(lines)

@@ -57,9 +57,10 @@ def loose(cluster: Scratch, replica: Node) -> Iterator[None]:
     """A replica whose primary does not let it in any more, while everybody sees everybody."""
     client = cluster.client(replica)
     port = client.info("replication")["master_port"]
+    (primary,) = [node for node in cluster.nodes if node.port == port]
     client.config_set("masterauth", "wrong")
     try:
-        cluster.client(next(node for node in cluster.nodes if node.port == port)).execute_command("CLIENT KILL TYPE replica")
+        cluster.client(primary).execute_command("CLIENT KILL TYPE replica")
         cluster.until(lambda: client.info("replication")["master_link_status"] == "down", "its link is not down")
         yield
     finally:

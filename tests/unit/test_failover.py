@@ -25,12 +25,12 @@ ROLES = {
 }
 
 
-def view(own: str, info: t.Mapping[str, str] = {}, **other: str) -> View:
+def view(own: str, info: t.Mapping[str, str] | None = None, **other: str) -> View:
     """What one node says; `other` are the lines of nodes that it sees otherwise, `info` is put over its own."""
     lines = [f"{IDS[name]} {PLACES[name]}@16379 {'myself,' if name == own else ''}{other.get(name, line)}" for name, line in ROLES.items()]
     replica = own[0] in "rs"
     said = {"role": "slave", "slave_repl_offset": "1000", "master_link_status": "up"} if replica else {"role": "master", "master_repl_offset": "1000"}
-    return View(PLACES[own], tuple(_topology.nodes("\n".join(lines))), {"cluster_state": "ok"}, {**said, **info})
+    return View(PLACES[own], tuple(_topology.nodes("\n".join(lines))), {"cluster_state": "ok"}, {**said, **(info or {})})
 
 
 def gone(name: str) -> View:
@@ -41,11 +41,11 @@ def views(*dead: str, **changed: View) -> list[View]:
     return [gone(name) if name in dead else changed.get(name, view(name)) for name in ROLES]
 
 
-def seen(name: str, flag: str, *dead: str, info: t.Mapping[str, str] = {}) -> list[View]:
+def seen(name: str, flag: str, *dead: str, info: t.Mapping[str, str] | None = None) -> list[View]:
     """All that are not dead see `name` with this flag; `info` is of its replicas."""
     line = ROLES[name].replace("master", f"master,{flag}")
     followers = {other for other in ROLES if IDS[name] in ROLES[other]}
-    return [gone(other) if other in dead else view(other, info if other in followers else {}, **{name: line}) for other in ROLES]
+    return [gone(other) if other in dead else view(other, info if other in followers else None, **{name: line}) for other in ROLES]
 
 
 @pytest.mark.parametrize("named", [
@@ -216,7 +216,7 @@ def test_a_failover_is_over_when_all_see_it() -> None:
     assert failover.unsettled(R1, FIRST, after()) == []
     assert failover.unsettled(R1, FIRST, after("p1", "p2")) == [], "who is gone is not waited for"
     before = failover.unsettled(R1, FIRST, views())
-    assert f"10.0.0.2:6379 sees 10.0.0.1:6379 as the primary of 0-5460" in before and f"{R1} says that it is slave" in before
+    assert "10.0.0.2:6379 sees 10.0.0.1:6379 as the primary of 0-5460" in before and f"{R1} says that it is slave" in before
 
 
 @pytest.mark.hazard("H24", "H25")

@@ -24,12 +24,12 @@ CACHE = {
     "caching_warm_region": "categories", "caching_invalidate_type": "key", "caching_invalidate_region": "deployed", "caching_invalidate_keys": "a, b",
     "caching_kpi_window": 1, "caching_fallback_reason": "a trial",
 }
+CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
+
+
 def redis(members: dict[str, str]) -> set[str]:
     """Identities of the nodes of Redis."""
     return {identity for name, identity in members.items() if "redis" in name}
-
-
-CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
 
 
 @row("site twice, the second changes nothing")
