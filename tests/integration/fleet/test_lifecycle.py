@@ -19,7 +19,7 @@ import pytest
 from tests.fleet import paths
 
 pytestmark = pytest.mark.slow
-NETWORK = "127.0.9"
+NETWORK = "127.0.8"     # another than that of the second fleets, which another worker may have at the same time
 
 
 class Second:
