@@ -45,7 +45,7 @@ test: folders ## gates, unit, contract, integration and faults; TESTS=unit narro
 bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets
 	@$(ISOLATED) $(PY) -m tests.benchmarks
 
-faults: folders ## the fault suite with counts and seeds; TRIALS= scales it, PLATFORMS= adds long trials on fleets
+faults: folders ## the fault suite with counts and seeds; TRIALS= and RESTARTS= scale it, PLATFORMS= adds long trials on fleets
 	@$(ISOLATED) $(PY) -m tests.faults
 	@[ -z "$(PLATFORMS)" ] || $(ISOLATED) $(PY) -m pytest -n $(WORKERS) -m campaign tests/integration/platforms
 

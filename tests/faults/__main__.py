@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fault suite: `make faults`. TRIALS is the number of trials for each fault (20), SEED the first seed (1)."""
+"""The fault suite: `make faults`. TRIALS is the number of trials for each fault (20), RESTARTS of those of Redis (30), SEED the first seed (1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import backups, failovers, heals, locks, restores, rotations
+from tests.faults import backups, failovers, heals, locks, restarts, restores, rotations
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -70,6 +70,7 @@ def main() -> int:
         trials = services(count, first)
         with tempfile.TemporaryDirectory() as folder:
             races = locks.trials(Fleet().store_args, Path(folder), first, 5 * count)
+        restarted = restarts.trials(number("RESTARTS", 30), first, Fleet())
     finally:
         if started:
             lifecycle.down()
@@ -83,6 +84,7 @@ def main() -> int:
     failed_over = failovers.trials(2 * count, first)
     seconds = round(time.monotonic() - began, 1)
     details = {
+        "restarts": [dataclasses.asdict(trial) for trial in restarted],
         "failovers": [dataclasses.asdict(trial) for trial in failed_over],
         "rotations": dataclasses.asdict(rotated),
         "heals": [dataclasses.asdict(trial) for trial in healed],
@@ -94,6 +96,7 @@ def main() -> int:
     print(backups.table(taken))
     print(heals.table(healed))
     print(failovers.table(failed_over))
+    print(restarts.table(restarted))
     killed, wrote, held = (sum(picks) for picks in zip(*((kill.killed, kill.wrote, not kill.broken) for kill in kills)))
     print(f"restores killed: {killed} of {len(kills)} trials, {wrote} after the first write, held {held}")
     for name, race in races.items():
@@ -101,7 +104,7 @@ def main() -> int:
     print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
     won = all(race.held == len(race.winners) for race in races.values())
     won = won and not rotated.failed and rotated.converged == count
-    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed, *failed_over]) else 1
+    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed, *failed_over, *restarted]) else 1
 
 
 if __name__ == "__main__":
