@@ -12,6 +12,7 @@ import sys
 import time
 import typing as t
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
@@ -115,14 +116,16 @@ def test_damage_on_the_way_is_found(broken: Broken, s3_proxy: S3Proxy, s3_option
     "bucket": ({"store_url": "s3://no-such-bucket-here/x"}, "there is no such bucket; make it, or correct store_url"),
     "secret": ({"store_secret_key": "hunter2-wrong"}, "the secret key does not fit the access key; see store_secret_key"),
     "access": ({"store_access_key": "nobody"}, "the access key is not known there; see store_access_key"),
-    "down": ({"store_endpoint_url": "http://127.0.0.31:9"}, "nobody answers on http://127.0.0.31:9/"),
-    "tls": ({"store_endpoint_url": "https://127.0.0.31:8333"}, "it speaks no TLS there"),
+    "down": ({"store_endpoint_url": "http://{host}:9"}, "nobody answers on http://{host}:9/"),
+    "tls": ({"store_endpoint_url": "https://{host}:{port}"}, "it speaks no TLS there"),
     "nonsense": ({"store_endpoint_url": "nonsense"}, "the store can't be used: Invalid endpoint: nonsense"),
     "half": ({"store_secret_key": ""}, "store_access_key and store_secret_key belong together"),
     "ca": ({"store_ca_path": "/nowhere/ca.pem"}, "store_ca_path: there is no file /nowhere/ca.pem"),
     "timeout": ({"store_timeout": "soon"}, "store_timeout: 'soon' is not a duration"),
 }.values())
 def test_what_the_user_got_wrong_is_one_line(s3_options: dict[str, t.Any], change: dict[str, str], told: str) -> None:
+    at = urlsplit(s3_options["store_endpoint_url"])
+    change, told = ({name: text.format(host=at.hostname, port=at.port) for name, text in change.items()}, told.format(host=at.hostname))
     acts: list[Callable[[Store], object]] = [lambda store: store.get("a"), lambda store: store.put("a", b""), lambda store: store.entries(""),
                                              lambda store: store.put_if_absent("a", b"")]
     for act in acts:
