@@ -28,6 +28,12 @@ options:
     description: How long to wait until the service is healthy. With V(PT0S) it is judged at once. ISO-8601 or seconds.
     type: str
     default: PT0S
+  stable_for:
+    description:
+      - Once it is healthy, how long it has to stay so, looked at twice a second. An instance that is ready and not ready in turns
+        passes a single look. ISO-8601 or seconds.
+    type: str
+    default: PT0S
   require_all:
     description: Whether all instances must be healthy, or one is enough.
     type: bool
@@ -95,7 +101,8 @@ def work(run):
     timeout = float(parse(params["wait_timeout"], "wait_timeout"))
     if not run.service.instances and not params["single_instance"]:
         run.warn("only service_url is known: behind a load balancer this is the health of one process; give instances")
-    healthy, reports, reasons = health.judge(run.service, params["components"], timeout, params["require_all"])
+    stable = float(parse(params["stable_for"], "stable_for"))
+    healthy, reports, reasons = health.judge(run.service, params["components"], timeout, params["require_all"], stable)
     result = {"healthy": healthy, "instances": reports, "reasons": reasons}
     if not healthy:
         waited = f" after {timeout:g} s" if timeout else ""
@@ -108,6 +115,7 @@ def main():
         "service",
         components={"type": "list", "elements": "str", "default": []},
         wait_timeout={"type": "str", "default": "PT0S"},
+        stable_for={"type": "str", "default": "PT0S"},
         require_all={"type": "bool", "default": True},
         single_instance={"type": "bool", "default": False},
     ))

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +58,42 @@ def command(playbook: str, inventory: str | Path, *extra: str, check: bool = Fal
     return words + (["-e", json.dumps(dict(extra_vars))] if extra_vars else [])
 
 
+@dataclass
+class Moment:
+    """When a playbook says `text` for the `number`-th time, `act` gets its process id. `seen`: whether it said so."""
+
+    text: str
+    number: int
+    act: Callable[[int], t.Any]
+    seen: bool = False
+
+
+_MOMENT: ContextVar[Moment | None] = ContextVar("moment", default=None)
+
+
+@contextmanager
+def at(text: str, number: int = 1, act: Callable[[int], t.Any] = kill_tree) -> Iterator[Moment]:
+    """`with at("Batch 2"): play("update", ...)`: the playbook, with all that it has started, ends by SIGKILL at that moment, or what `act` does is done."""
+    token = _MOMENT.set(Moment(text, number, act))
+    try:
+        yield t.cast("Moment", _MOMENT.get())
+    finally:
+        _MOMENT.reset(token)
+
+
+def _watched(words: list[str], moment: Moment, **options: t.Any) -> subprocess.CompletedProcess[str]:
+    said = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as going:
+        assert going.stdout
+        for line in going.stdout:
+            said.append(line)
+            moment.number -= moment.text in line
+            if not moment.number and not moment.seen:
+                moment.seen = True
+                moment.act(going.pid)
+    return subprocess.CompletedProcess(words, going.returncode, "".join(said), "")
+
+
 def cut_off(playbook: str, inventory: str | Path, text: str, number: int = 1, extra_vars: Mapping[str, t.Any] | None = None) -> str:
     """The playbook, until it says `text` for the `number`-th time: then it ends by SIGKILL, with all that it has started. What it had said."""
     words = command(playbook, inventory, extra_vars=extra_vars)
@@ -85,9 +123,10 @@ def play(playbook: str, inventory: str | Path, *extra: str, check: bool = False,
         settings = {"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": record.name, **(env or {})}
         started = time.monotonic()
         try:
-            ended = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                                   stdin=subprocess.DEVNULL, timeout=timeout, check=False, cwd=folder,
-                                   env=process.environment(settings))
+            how: dict[str, t.Any] = {"text": True, "encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL, "cwd": folder,
+                                     "env": process.environment(settings)}
+            moment = _MOMENT.get()
+            ended = _watched(words, moment, **how) if moment else subprocess.run(words, capture_output=True, timeout=timeout, check=False, **how)
         except subprocess.TimeoutExpired as late:
             said = late.stdout.decode("utf-8", "replace") if isinstance(late.stdout, bytes) else late.stdout or ""
             raise TimeoutError(f"{playbook} did not end in {timeout:.0f} s:\n{said[-2000:]}") from late

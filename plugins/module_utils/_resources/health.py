@@ -98,8 +98,11 @@ def reasons(reports: t.Sequence[Report], components: t.Sequence[str]) -> dict[st
     return result
 
 
-def judge(service: Service, components: t.Sequence[str], timeout: float, require_all: bool) -> tuple[bool, list[Report], list[str]]:
-    """Look until all instances (or one) are healthy, or the time is over: (healthy, reports, reasons)."""
+def judge(service: Service, components: t.Sequence[str], timeout: float, require_all: bool, stable: float = 0) -> tuple[bool, list[Report], list[str]]:
+    """Look until all instances (or one) are healthy, or the time is over: (healthy, reports, reasons).
+
+    ``stable``: then look on for so many seconds; the first look at which they are not healthy is the verdict.
+    """
     for component in components:
         if component in ("", ".", ".."):
             raise CachingError(f"components: {component!r} can't be the name of a component")
@@ -110,7 +113,22 @@ def judge(service: Service, components: t.Sequence[str], timeout: float, require
         reports = look(service, components, max(0.5, deadline.left) if timeout > 0 else None)
         bad = reasons(reports, components)
         healthy = not bad if require_all else len(bad) < len(reports)
+        if healthy and stable:
+            return _stays(service, components, require_all, stable)
         if healthy or last_look:
             return healthy, reports, [f"{name}: {', '.join(why)}" for name, why in bad.items()]
         deadline.pause(pause)
         pause = min(2.0, pause * 1.5)
+
+
+def _stays(service: Service, components: t.Sequence[str], require_all: bool, stable: float) -> tuple[bool, list[Report], list[str]]:
+    watched = Deadline(stable)
+    while True:
+        last_look = watched.over
+        reports = look(service, components, None)
+        bad = reasons(reports, components)
+        healthy = not bad if require_all else len(bad) < len(reports)
+        if not healthy or last_look:
+            after = "" if healthy else f" (it was healthy {max(0.0, stable - watched.left):.0f} s before)"
+            return healthy, reports, [f"{name}: {', '.join(why)}{after}" for name, why in bad.items()]
+        watched.pause(0.5)

@@ -17,7 +17,8 @@ from tests.fleet.images.archive import Image
 
 SERVICE, REDIS, VALKEY, RUNNER, PAUSE = "exalt/caching-service", "exalt/redis", "exalt/valkey", "exalt/caching-runner", "exalt/pause"
 SERVICE_VERSIONS = ("2.4.0", "2.5.0")
-SERVICE_FAULTS = ("never-ready", "fails-later", "crash-loop", "wrong-answers", "slow", "bad-smoke", "incompatible")
+SERVICE_FAULTS = ("never-ready", "flapping", "fails-later", "crash-loop", "wrong-answers", "slow", "bad-smoke",
+                  "incompatible")
 REDIS_FAULTS = ("never-ready", "fails-later", "crash-loop", "wrong-answers", "slow")
 APPLICATION_USER, REDIS_USER = 1000, 999
 SERVICE_PACKAGES = ("starlette", "orjson", "redis", "uvicorn", "httptools", "uvloop", "pyyaml")

@@ -15,6 +15,8 @@ import yaml
 from tests.fleet import paths
 from tests.fleet.local.layout import INSTANCES, NODES, OPERATOR, SECRETS, STORE, State
 
+CONTENT = paths.ROOT / "tests/fleet/images/content"
+
 
 def facts(state: State) -> dict[str, t.Any]:
     operator = state.certificate(OPERATOR)
@@ -54,6 +56,11 @@ def inventory(state: State) -> dict[str, t.Any]:
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         "caching_platform": known["platform"],
         "caching_supervisor_redis": {node.name: node.address for node in NODES},
+        "caching_supervisor_version": 'CACHING_VERSION="{version}"',
+        "caching_smoke_test": ["sh", str(CONTENT / "smoke-test.sh")],
+        # the script knows no TLS
+        "caching_compatibility_check": [] if state.redis_tls else ["sh", str(CONTENT / "compatibility-check.sh")],
+        "caching_environment": {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"},
         "caching_certificate_paths": {
             "service": str(state.certificate("{name}")), "redis": str(state.certificate("redis-{number}")), "client": str(operator)},
         "caching_ca": {"path": str(state.folder / "own-authority"),

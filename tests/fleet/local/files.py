@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.fleet import paths
 from tests.fleet.certificates import Authority
 from tests.fleet.local.layout import (
-    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, OPERATOR, REDIS_PORT, SECRETS, SERVICE_PORT, STORE, TLS, TLS_PORT,
+    BUS_PORT, DATABASE_PRODUCTS, INSTANCES, MANAGEMENT_PORT, NODES, OPERATOR, REDIS_PORT, SECRETS, SERVICE_PORT, STORE, TLS, TLS_PORT, VERSION,
     Instance, Node, State,
 )
 from tests.fleet.redis_servers import server
@@ -125,7 +125,7 @@ def service_command(state: State, instance: Instance) -> str:
     if state.redis_tls:
         redis += f' --redis-ca "{folder / "ca.crt"}" --redis-cert "{folder / "tls.crt"}" --redis-key "{folder / "tls.key"}"'
     return (
-        f'"{sys.executable}" -m tests.fleet.service --host {instance.host} --port {SERVICE_PORT} '
+        f'"{sys.executable}" -m tests.fleet.images.content.start_service --host {instance.host} --port {SERVICE_PORT} '
         f"--management-port {MANAGEMENT_PORT} --tls-port {TLS_PORT} "
         f'--tls-cert "{folder / "tls.crt"}" --tls-key "{folder / "tls.key"}" --redis {redis} '
         f'--database "{state.database}" --config "{state.properties(instance.name)}"'
@@ -137,7 +137,7 @@ def supervisor_config(state: State) -> str:
     socket = str(state.socket).replace("%", "%%")
     folder = str(state.folder).replace("%", "%%")
     environment = {
-        "PYTHONPATH": str(paths.ROOT),
+        "PYTHONPATH": str(paths.ROOT), "CACHING_VERSION": VERSION,
         "REDIS_USERNAME": "caching-service", "REDIS_PASSWORD": state.secret("redis_service_password"),
         **{name.upper(): state.secret(name) for name in ("api_token", "admin_token", "monitor_token")},
     }

@@ -20,6 +20,7 @@ REDIS_PORT = 6379
 BUS_PORT = 16379
 SERVICE_PORT, MANAGEMENT_PORT, TLS_PORT = 8403, 8404, 8443
 CLUSTER_SLOTS = 16384
+VERSION = "2.4.0"        # that the service says it is
 DATABASE_PRODUCTS = 20_000
 OPERATOR = "operator"    # whose certificate the modules show to Redis
 SECRETS = (

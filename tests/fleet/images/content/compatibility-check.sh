@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Before an update: can this version work with the fleet as it is? Ends with 0 only if Redis answers and is a whole cluster.
 set -eu
-if [ "${EXALT_FAULT:-}" = incompatible ]; then
+version=${CACHING_VERSION:-}
+if [ "${EXALT_FAULT:-${version#*-}}" = incompatible ]; then
     echo "compatibility-check: this version needs Redis 8" >&2
     exit 1
 fi

@@ -5,7 +5,7 @@
 
 CACHING_REDIS_NODES, CACHING_CONFIG, CACHING_DATABASE, CACHING_TLS (a folder with tls.crt and tls.key), CACHING_REDIS_TLS (one with
 ca.crt, and tls.crt and tls.key where Redis wants a client certificate), CACHING_DIALECT, CACHING_NAMESPACE, CACHING_DRAIN;
-tokens and the user of Redis as the service itself reads them. Words in JAVA_OPTS are accepted and have no effect, but for what a JVM would
+tokens and the user of Redis as the service itself reads them; or the service's own options as arguments. Words in JAVA_OPTS are accepted and have no effect, but for what a JVM would
 refuse to start with.
 """
 
@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.fleet.service import __main__ as service
 from tests.fleet.service import database, web
 
-FAULT = os.environ.get("EXALT_FAULT", "")
+VERSION = os.environ.get("CACHING_VERSION", "")
+FAULT = os.environ.get("EXALT_FAULT") or VERSION.partition("-")[2]     # a program that is no image has its fault in its version
 AFTER = float(os.environ.get("EXALT_FAULT_AFTER", "20"))
 BEGAN = time.monotonic()
 REFUSED = re.compile(r"-XX:\+UseJVMCICompiler|-Xm[sx](?!\d+[kmgKMG]?(\s|$))\S*")
@@ -41,7 +42,8 @@ class Faulty:
         path = scope.get("path", "")
         judged = path == "/actuator/health" or path.endswith("/readiness")
         failing = FAULT == "fails-later" and time.monotonic() - BEGAN > AFTER
-        if (FAULT == "never-ready" and judged) or (failing and not path.endswith("/liveness")):
+        flapping = FAULT == "flapping" and judged and int((time.monotonic() - BEGAN) / 2) % 2
+        if (FAULT == "never-ready" and judged) or flapping or (failing and not path.endswith("/liveness")):
             await self.answer(send, 503, {"status": "OUT_OF_SERVICE" if judged else 503})
         elif FAULT == "wrong-answers" and scope.get("method") == "GET" and "/keys/" in path:
             await self.answer(send, 200, {"key": path.rpartition("/")[2], "value": "wrong"})
@@ -89,7 +91,7 @@ def main() -> int:
     path = os.environ.get("CACHING_DATABASE")
     if path and not Path(path).exists():
         database.make(Path(path), int(os.environ.get("CACHING_DATABASE_PRODUCTS", "1000")))
-    sys.argv = ["caching-service", *options()]
+    sys.argv = ["caching-service", *(sys.argv[1:] or options())]
     return service.main()
 
 
