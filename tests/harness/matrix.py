@@ -94,6 +94,9 @@ class Platform(abc.ABC):
     def lose_redis(self) -> str:
         """A primary of Redis loses its process; its name."""
 
+    def unlock(self) -> None:
+        """The lock of a run that was killed is given back, where that can be done from here; else the next run waits for its end."""
+
     def store(self) -> dict[str, t.Any]:
         """Variables of the store of backups, which the fleet's modules can reach."""
         return {"caching_store_url": "file:///tmp/exalt-caching-store", "caching_signing_key": "for the table of operations"}
