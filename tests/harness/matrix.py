@@ -33,6 +33,7 @@ class Platform(abc.ABC):
     name: str
     other_size = 4      # to which a fleet of three instances can be scaled
     authority: t.ClassVar[dict[str, t.Any]] = {}      # caching_ca of a fleet with TLS
+    balanced = True     # somebody sends clients elsewhere before an instance is stopped
     redis_server = "/usr/bin/redis-server"    # for drills, where the modules run
     older, newer = SERVICE_VERSIONS
 

@@ -22,6 +22,7 @@ class LocalFleet(Platform):
     """`store`: a folder for the records of what was done."""
 
     name = "local"
+    balanced = False
 
     def __init__(self, fleet: Fleet, store: Path) -> None:
         super().__init__()
