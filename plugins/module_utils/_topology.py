@@ -107,6 +107,12 @@ def number(found: t.Mapping[str, str], name: str) -> int | None:
     return int(value) if value.isascii() and value.lstrip("-").isdigit() and value.count("-") <= 1 else None
 
 
+def keys(found: t.Mapping[str, str]) -> int:
+    """Keys of database 0, the only one of a cluster."""
+    told = found.get("db0", "").partition(",")[0].removeprefix("keys=")
+    return int(told) if told.isdigit() else 0
+
+
 def lag(primary: t.Mapping[str, str], replica: t.Mapping[str, str]) -> int | None:
     """Bytes that a replica is behind its primary; None where its link is down or nothing is known."""
     ahead, behind = number(primary, "master_repl_offset"), number(replica, "slave_repl_offset")

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fault suite: `make faults`. TRIALS is the number of trials for each fault (20), RESTARTS of those of Redis (30), UPDATES of the rounds of updates (3), SEED the first seed (1)."""
+"""The fault suite: `make faults`. TRIALS is the number of trials for each fault (20), RESTARTS of those of Redis (30), FILES of
+restores from files (20), UPDATES of the rounds of updates (3), SEED the first seed (1)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import backups, failovers, heals, locks, restarts, restores, rotations, updates
+from tests.faults import backups, failovers, heals, locks, physical, restarts, restores, rotations, updates
 from tests.faults.trials import FAULTS, Subject, Trial
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -74,6 +75,7 @@ def main() -> int:
         restarted = restarts.trials(number("RESTARTS", 30), first, Fleet())
         with tempfile.TemporaryDirectory() as folder:
             updated = updates.trials(LocalFleet(Fleet(), Path(folder) / "store"), number("UPDATES", 3), first)
+        in_place = physical.trials(number("FILES", 20), first, Fleet())
     finally:
         if started:
             lifecycle.down()
@@ -87,6 +89,7 @@ def main() -> int:
     failed_over = failovers.trials(2 * count, first)
     seconds = round(time.monotonic() - began, 1)
     details = {
+        "physical": [dataclasses.asdict(trial) for trial in in_place],
         "restarts": [dataclasses.asdict(trial) for trial in restarted],
         "updates": [dataclasses.asdict(trial) for trial in updated],
         "failovers": [dataclasses.asdict(trial) for trial in failed_over],
@@ -102,6 +105,7 @@ def main() -> int:
     print(failovers.table(failed_over))
     print(restarts.table(restarted))
     print(updates.table(updated))
+    print(physical.table(in_place))
     killed, wrote, held = (sum(picks) for picks in zip(*((kill.killed, kill.wrote, not kill.broken) for kill in kills)))
     print(f"restores killed: {killed} of {len(kills)} trials, {wrote} after the first write, held {held}")
     for name, race in races.items():
@@ -109,7 +113,8 @@ def main() -> int:
     print(f"{seconds:.0f} s; seeds {first} to {first + count - 1}; details in build/faults.json")
     won = all(race.held == len(race.winners) for race in races.values())
     won = won and not rotated.failed and rotated.converged == count
-    return 0 if won and not any(trial.broken for trial in [*trials, *taken, *kills, *healed, *failed_over, *restarted, *updated]) else 1
+    everything = [*trials, *taken, *kills, *healed, *failed_over, *restarted, *in_place, *updated]
+    return 0 if won and not any(trial.broken for trial in everything) else 1
 
 
 if __name__ == "__main__":

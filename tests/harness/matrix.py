@@ -92,6 +92,22 @@ class Platform(abc.ABC):
         """Whether that is so."""
 
     @abc.abstractmethod
+    def spoil_secret(self) -> None:
+        """Somebody changes by hand what the service reads its secrets from."""
+
+    @abc.abstractmethod
+    def spoiled(self) -> bool:
+        """Whether that is so."""
+
+    @abc.abstractmethod
+    def fill_cache(self) -> None:
+        """Every instance has something in a cache on disk."""
+
+    @abc.abstractmethod
+    def cached(self) -> bool:
+        """Whether one has it still."""
+
+    @abc.abstractmethod
     def lose_redis(self) -> str:
         """A primary of Redis loses its process; its name."""
 

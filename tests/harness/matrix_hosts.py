@@ -241,6 +241,21 @@ class DeployedCompose(Deployed):
     def drifted(self) -> bool:
         return "pids_limit: 4096" not in (self.hosts.state.project / COMPOSE_FILE).read_text()
 
+    def spoil_secret(self) -> None:
+        with (self.hosts.state.project / "caching-service.env").open("a") as file:
+            file.write("SPOILED=yes\n")
+
+    def spoiled(self) -> bool:
+        return "SPOILED" in (self.hosts.state.project / "caching-service.env").read_text()
+
+    def fill_cache(self) -> None:
+        for name, one in self.hosts.service().items():
+            if one.running:
+                self.hosts.engine.docker("exec", name, "touch", "/var/cache/old")
+
+    def cached(self) -> bool:
+        return any("old" in self.hosts.engine.docker("exec", name, "ls", "/var/cache") for name, one in self.hosts.service().items() if one.running)
+
     def lose_redis(self) -> str:
         password = self.password()
         for name in sorted(self.members()):
@@ -335,6 +350,19 @@ class DeployedSystemd(Deployed):
 
     def drifted(self) -> bool:
         return "LimitNOFILE=64\n" in self.hosts.on(SERVICE_HOSTS[1].name, "cat", self.unit)
+
+    def spoil_secret(self) -> None:
+        self.hosts.on(SERVICE_HOSTS[0].name, "sh", "-c", "echo SPOILED=yes >>/etc/caching-service/secrets.env")
+
+    def spoiled(self) -> bool:
+        return "SPOILED" in self.hosts.on(SERVICE_HOSTS[0].name, "cat", "/etc/caching-service/secrets.env")
+
+    def fill_cache(self) -> None:
+        for host in SERVICE_HOSTS:
+            self.hosts.on(host.name, "sh", "-c", "mkdir /var/cache/caching-service/old && touch /var/cache/caching-service/old/one")
+
+    def cached(self) -> bool:
+        return any("old" in self.hosts.on(host.name, "ls", "/var/cache/caching-service") for host in SERVICE_HOSTS)
 
     def lose_redis(self) -> str:
         password = self.password()

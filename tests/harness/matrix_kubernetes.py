@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import typing as t
@@ -100,6 +101,20 @@ class KubernetesFleet(Platform):
 
     def drifted(self) -> bool:
         return bool(self.cluster.core.read_namespaced_service("caching-service", self.namespace).spec.selector != {"app": "caching-service"})
+
+    def spoil_secret(self) -> None:
+        self.cluster.core.patch_namespaced_secret("caching-service-secret", self.namespace, {"stringData": {"MONITOR_TOKEN": "spoiled"}})
+
+    def spoiled(self) -> bool:
+        found = self.cluster.core.read_namespaced_secret("caching-service-secret", self.namespace).data["MONITOR_TOKEN"]
+        return base64.b64decode(found).decode() != self.token("monitor_token")
+
+    def fill_cache(self) -> None:
+        for pod in self.pods("caching-service"):
+            self.inside(pod.metadata.name, "touch", "/tmp/old")
+
+    def cached(self) -> bool:
+        return any("old" in self.inside(pod.metadata.name, "ls", "/tmp") for pod in self.pods("caching-service"))
 
     def lose_redis(self) -> str:
         name = self.pods("redis-cluster")[0].metadata.name

@@ -192,6 +192,60 @@ def test_a_backup_is_taken_and_replayed(platform: Platform) -> None:
     assert replayed.rc == 0, replayed.stdout
 
 
+@row("restore from files in place")
+@pytest.mark.operation("S117", "S119", "S120", "S123")
+@pytest.mark.hazard("H40", "H42", "H44")
+def test_the_cluster_is_restored_from_files(platform: Platform) -> None:
+    """After another primary, and back to the backup that was taken before it; then what it had lain aside is deleted."""
+    taken = platform.play("backup", **platform.store())
+    assert taken.rc == 0, taken.stdout
+    moved = platform.play("failover", **platform.store(), caching_shard=1)
+    assert moved.rc == 0, moved.stdout
+    wanted = {**platform.store(), "caching_restore_mode": "file", "caching_confirm": platform.name, "caching_kpi_gate": "never"}
+    with platform.unchanged():
+        check = platform.play("restore_redis", check=True, **wanted)
+    assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"], check.stdout
+    before = platform.members()
+    done = platform.play("restore_redis", **wanted)
+    told = " ".join(done.stdout.split())
+    assert done.rc == 0 and " is recovered: " in told and "lies aside in the folders of the nodes" in told, done.stdout
+    assert not redis(before) & redis(platform.members()), "every node has started anew"
+    assert platform.instances() == 3 and platform.play("status").rc == 0
+    dropped = platform.play("restore_redis", **wanted, caching_restore_drop_aside=True)
+    assert dropped.rc == 0 and dropped.changed > 0, dropped.stdout
+
+
+@row("the service recovered")
+@pytest.mark.operation("S125", "S126", "S127", "S129", "S130", "S131")
+@pytest.mark.hazard("H27", "H47", "H48")
+def test_the_service_is_recovered(platform: Platform) -> None:
+    """Configuration and secrets are as they were saved, nothing old is in a cache on disk, and every process is another one."""
+    identity = pyrage.x25519.Identity.generate()
+    place = {**platform.store(), "caching_encrypt_to": [str(identity.to_public())], "caching_identities": [str(identity)]}
+    saved = platform.play("backup_config", **place)
+    (kept,) = saved.custom["exalt_caching_run"][0]["changes"]["configuration"]["kept"]
+    assert platform.play("configure", caching_configuration=POOL).rc == 0
+    platform.spoil_secret()
+    platform.fill_cache()
+    before = platform.members()
+    wanted = {**place, "caching_restore_id": kept, "caching_restore_sections": ["configmaps", "secrets"], "caching_kpi_window": 1}
+    refused = platform.play("recover_service", **wanted)
+    assert refused.rc != 0 and "caching_confirm: it stops every instance" in " ".join(refused.stdout.split()), refused.stdout
+    confirmed = {**wanted, "caching_confirm": platform.name}
+    with platform.unchanged():
+        check = platform.play("recover_service", check=True, **confirmed)
+    assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"]["service"]["recovered"], check.stdout
+    done = platform.play("recover_service", **confirmed)
+    after = platform.members()
+    assert done.rc == 0 and "is recovered: 3 instances are ready" in " ".join(done.stdout.split()), done.stdout
+    assert set(before.values()) & set(after.values()) == redis(before) and platform.instances() == 3 and not platform.cached()
+    assert not platform.spoiled()
+    still = platform.play("configure", check=True)
+    assert still.rc == 0 and still.changed == 0, still.stdout
+    well = platform.play("recover_service", **platform.store())
+    assert well.rc == 0 and well.changed == 0 and platform.members() == after, well.stdout
+
+
 @row("member lost and healed")
 def test_a_lost_member_is_healed(platform: Platform) -> None:
     before = platform.members()
