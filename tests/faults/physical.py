@@ -114,8 +114,9 @@ class Physical:
         cluster.wait_until_whole(self.fleet.state.secret("redis_password"), patience, self.fleet.state.redis_options)
 
     def aside(self) -> int:
-        """Folders and files that the last restore has put aside."""
-        return sum(1 for node in NODES for _path in self.fleet.state.work(node.name).glob(f"*.before-{self.record().get('operation')}"))
+        """Nodes of which something lies aside by the last restore."""
+        name = f"*.before-{self.record().get('operation')}"
+        return sum(any(self.fleet.state.work(node.name).glob(name)) for node in NODES)
 
     def lost(self) -> list[str]:
         """Nodes of which neither the data of before is in place or aside, nor the file of the backup."""

@@ -58,7 +58,7 @@ class Cluster:
         self.apps = client.AppsV1Api(self.api)
 
     def play(self, name: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
-        return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=600)
+        return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=1200)
 
     def inside(self, pod: str, *command: str, namespace: str = NAMESPACE) -> str:
         """What a command in a pod says. The client is its own: a stream changes how it speaks."""
