@@ -106,7 +106,8 @@ def _update(platform: Platform, made: Trial, chance: random.Random) -> Outcome:
 def _judge(platform: Platform, made: Trial, done: Outcome, good: bool, before: set[str]) -> None:
     said = " ".join(done.stdout.split())
     why, touched = FAULTS.get(made.kind, ("", True))
-    made.ended = "updated" if not done.rc else "taken back" if "the update failed and was taken back" in said else "refused" if "nothing was touched" in said else "?"
+    told = {"taken back": "the update failed and was taken back", "refused": "nothing was touched"}
+    made.ended = "updated" if not done.rc else next((ended for ended, text in told.items() if text in said), "?")
     wanted = {"updated"} if good else {"taken back"} if touched else {"refused"}
     if made.ended not in wanted or why not in said:
         made.broken.append(f"{made.ended}: {done.stdout[-2500:]}")

@@ -162,4 +162,3 @@ class DataInfo:
         used = reader.aux.get("used-mem", "")
         found = {"key_count": reader.key_count, "bytes": size, "sha256": digest.hexdigest()}
         return found, int(used) if used.isdigit() else 0
-

@@ -68,7 +68,6 @@ class Loaded:
         return not missing, "; ".join([*seen, *(f"nobody owns {name}" for name in missing)])
 
 
-
 def counted(cluster: Redis, patience: float) -> int:
     """Keys of all primaries, once each of the nodes that are given has ended loading."""
     clients = {f"{host}:{port}": cluster.client(host, port) for host, port in cluster.seeds}

@@ -5,8 +5,8 @@
 
 CACHING_REDIS_NODES, CACHING_CONFIG, CACHING_DATABASE, CACHING_TLS (a folder with tls.crt and tls.key), CACHING_REDIS_TLS (one with
 ca.crt, and tls.crt and tls.key where Redis wants a client certificate), CACHING_DIALECT, CACHING_NAMESPACE, CACHING_DRAIN;
-tokens and the user of Redis as the service itself reads them; or the service's own options as arguments. Words in JAVA_OPTS are accepted and have no effect, but for what a JVM would
-refuse to start with.
+tokens and the user of Redis as the service itself reads them; or the service's own options as arguments. Words in JAVA_OPTS are accepted
+and have no effect, but for what a JVM would refuse to start with.
 """
 
 from __future__ import annotations
