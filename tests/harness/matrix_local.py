@@ -79,3 +79,15 @@ class LocalFleet(Platform):
     def lose_redis(self) -> str:
         self.fleet.supervisorctl("signal", "KILL", NODES[0].name)
         return NODES[0].name
+
+    def spoil_secret(self) -> None:
+        raise AssertionError("nothing of the local fleet is declared")
+
+    def spoiled(self) -> bool:
+        raise AssertionError("nothing of the local fleet is declared")
+
+    def fill_cache(self) -> None:
+        raise AssertionError("nothing of the local fleet is declared")
+
+    def cached(self) -> bool:
+        raise AssertionError("nothing of the local fleet is declared")
