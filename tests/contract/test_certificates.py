@@ -31,6 +31,7 @@ class Served:
         self.port = process.free_port()
         files = ["--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")]
         self.process, self.api = start("--tls-port", str(self.port), *files, *options)
+        process.wait_for_port(self.process, "127.0.0.1", self.port)     # it opens after the one without TLS
 
     def supply(self, **options: float) -> None:
         self.authority.supply(self.folder, "caching-service", "127.0.0.1", **options)

@@ -212,7 +212,7 @@ class Scratch:
         raise ScratchError("no node works")
 
     def whole(self) -> bool:
-        """Every node that runs works, has its data, and sees the same owners."""
+        """Every node that runs works, has its data, and sees the same owners and the same replicas of theirs."""
         seen = set()
         for node in self.nodes:
             if node.process and node.process.poll() is None:
@@ -222,7 +222,8 @@ class Scratch:
                     return False
                 if role["role"] == "slave" and role["master_link_status"] != "up":
                     return False
-                seen.add(str(sorted((first, owner.port) for first, owner in self.owners(client))))
+                follow = ((address, row["master_id"]) for address, row in client.execute_command("CLUSTER NODES").items())
+                seen.add(str([sorted((first, owner.port) for first, owner in self.owners(client)), sorted(follow)]))
         return len(seen) == 1
 
     @staticmethod

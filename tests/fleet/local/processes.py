@@ -80,7 +80,7 @@ def of_fleet(folder: Path) -> list[int]:
             # A node's folder may have been removed under it; the kernel then adds " (deleted)" to the link.
             place = Path(os.readlink(process / "cwd").removesuffix(" (deleted)"))
             command = command_of(int(process.name))
-            ours = any(name in command for name in ("valkey-server", "redis-server", "tests.fleet.service", "supervisord", "/weed "))
+            ours = any(name in command for name in ("valkey-server", "redis-server", "tests.fleet.", "supervisord", "/weed "))
             if ours and (place == folder or folder in place.parents):
                 found.append(int(process.name))
     return found
