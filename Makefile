@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 ISOLATED := HOME="$(EXALT_CACHING_CACHE)/home" XDG_CACHE_HOME="$(EXALT_CACHING_CACHE)/home/.cache" TMPDIR="$(EXALT_CACHING_CACHE)/tmp"
 
-.PHONY: help setup known-platform folders demo test bench faults fleet-up fleet-down fleet-status lint docs build
+.PHONY: help setup known-platform folders demo test bench faults campaigns fleet-up fleet-down fleet-status lint docs build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,9 +45,11 @@ test: folders ## gates, unit, contract, integration and faults; TESTS=unit narro
 bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets
 	@$(ISOLATED) $(PY) -m tests.benchmarks
 
-faults: folders ## the fault suite with counts and seeds; TRIALS= and RESTARTS= scale it, PLATFORMS= adds long trials on fleets
+faults: folders ## the fault suite with counts and seeds; TRIALS=, RESTARTS=, UPDATES= and FILES= scale it
 	@$(ISOLATED) $(PY) -m tests.faults
-	@[ -z "$(PLATFORMS)" ] || $(ISOLATED) $(PY) -m pytest -n $(WORKERS) -m campaign tests/integration/platforms
+
+campaigns: folders ## long trials that make test leaves out; TESTS= narrows, PLATFORMS= adds those on fleets, WORKERS=2: on two
+	@$(ISOLATED) $(PY) -m pytest -n $(WORKERS) -m campaign --durations=60 --durations-min=8 $(or $(addprefix tests/,$(TESTS)),tests)
 
 fleet-up: setup known-platform ## start a trial fleet (PLATFORM=local; TLS=1: with TLS on Redis)
 	@$(PY) -m tests.fleet.$(PLATFORM) up

@@ -13,6 +13,7 @@ from tests.faults import physical
 from tests.harness.targets import Fleet, forget
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H40", "H42")
 def test_a_killed_restore_from_files_is_held(fleet: Fleet, tmp_path: Path) -> None:

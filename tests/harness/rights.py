@@ -19,8 +19,8 @@ from tests.fleet.kubernetes.certificates import kubeconfig
 from tests.fleet.kubernetes.layout import State
 
 NAMESPACE = "caching-controllers"
-GROUPS = {"deployments": "apps", "statefulsets": "apps", "horizontalpodautoscalers": "autoscaling", "jobs": "batch", "poddisruptionbudgets": "policy",
-          "networkpolicies": "networking.k8s.io", "roles": "rbac.authorization.k8s.io", "rolebindings": "rbac.authorization.k8s.io",
+GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps", "horizontalpodautoscalers": "autoscaling", "jobs": "batch",
+          "poddisruptionbudgets": "policy", "networkpolicies": "networking.k8s.io", "roles": "rbac.authorization.k8s.io", "rolebindings": "rbac.authorization.k8s.io",
           "certificates": "cert-manager.io", "certificaterequests": "cert-manager.io"}
 
 

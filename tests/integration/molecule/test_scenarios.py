@@ -46,6 +46,7 @@ def passes(scenario: str) -> None:
     assert {path for path in written() if path.exists()} == before
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_scenario_local() -> None:
     passes("local")

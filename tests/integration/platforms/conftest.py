@@ -39,20 +39,13 @@ CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "k
 LONG = ("test_playbooks_of_", "test_an_update_", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
 
 
-def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Who names a file, a word or a mark wants what he names."""
-    wanted = config.option.markexpr or config.option.keyword or any("::" in word or word.endswith(".py") for word in config.args)
-    left = []
+def mark(items: list[pytest.Item]) -> None:
+    """What of these is a campaign."""
     for item in [one for one in items if one.path.parent == HERE]:
         # what needs nothing of a platform but its modules is shown by the runner of Kubernetes, and so is, in each run, what takes longest
         elsewhere = item.name.startswith(LONG) and "kubernetes" not in item.name
         if elsewhere or item.path.stem.removeprefix("test_") in CAMPAIGNS:
             item.add_marker("campaign")
-        if item.get_closest_marker("campaign") and not wanted:
-            left.append(item)
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="package")
@@ -148,9 +141,9 @@ HERE = Path(__file__).parent
 ORDER = ("test_hosts.py", "test_matrix.py")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is tried on fleets of somebody else comes first, then the table, which begins with no fleet; the others go on with what it made."""
-    leave_out(config, items)
+    mark(items)
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
     ours = sorted((items[place] for place in places), key=lambda item: (*ORDER, item.path.name).index(item.path.name))
     for place, item in zip(places, ours):

@@ -17,9 +17,10 @@ import pytest
 import yaml
 
 from tests.fleet.kubernetes import network
-from tests.fleet.kubernetes.layout import NAMESPACE, NULL_DEVICE
+from tests.fleet.kubernetes.layout import NAMESPACE, NODES, NULL_DEVICE
 from tests.fleet.kubernetes.programs import programs
 from tests.harness.kubernetes import Cluster, changes, failed
+from tests.harness.until import until
 
 REGIONS = [{"name": "kube-products", "default_ttl": "PT2H", "max_size": 500}]
 
@@ -173,6 +174,43 @@ def test_a_one_off_runs_as_the_service_and_leaves_nothing(cluster: Cluster, tmp_
     bad = once("exalt/caching-service:2.5.0-incompatible", "/app/scripts/compatibility-check.sh")
     assert bad["rc"] == 1 and "this version needs Redis 8" in bad["stdout"]
     assert client.BatchV1Api(cluster.api).list_namespaced_job(NAMESPACE).items == []
+
+
+@pytest.mark.hazard("H27")
+def test_every_node_is_asked_for_an_image(cluster: Cluster, tmp_path: Path) -> None:
+    """One of them has it no more, and can't pull it."""
+    from kubernetes import client
+
+    node, image = NODES[1], "exalt/caching-service:2.5.0"
+    engine = [str(programs().debian / "usr/bin/ctr"), "-a", str(cluster.state.socket(node)), "-n", "k8s.io", "images"]
+    (full,) = [line.split()[0] for line in subprocess.run([*engine, "ls"], capture_output=True, text=True, check=True).stdout.splitlines()
+               if line.split()[0].endswith(image)]
+    assert verb(cluster, tmp_path, "image", "caching_verb_image_missing", caching_verb_image=image)[1] == []
+    subprocess.run([*engine, "tag", full, "exalt.test/kept:1"], check=True, capture_output=True)
+    try:
+        subprocess.run([*engine, "rm", "--sync", full], check=True, capture_output=True)
+        (told,) = verb(cluster, tmp_path, "image", "caching_verb_image_missing", caching_verb_image=image)[1]
+    finally:
+        subprocess.run([*engine, "tag", "exalt.test/kept:1", full], check=True, capture_output=True)
+        subprocess.run([*engine, "rm", "exalt.test/kept:1"], check=True, capture_output=True)
+    assert told.startswith(f"{node.name}: ") and "failed to pull" in told
+    assert client.AppsV1Api(cluster.api).list_namespaced_daemon_set(NAMESPACE).items == []
+
+
+def test_a_budget_that_a_rollout_would_not_keep_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    """The guide's own: two of three have to stay, and its Deployment lets one be missing."""
+    from kubernetes import client
+
+    assert verb(cluster, tmp_path, "budget", "caching_verb_budget_problems")[1] == []
+    policies = client.PolicyV1Api(cluster.api)
+    policies.create_namespaced_pod_disruption_budget(NAMESPACE, {"metadata": {"name": "all-of-them"}, "spec": {
+        "minAvailable": 3, "selector": {"matchLabels": cluster.deployment().spec.selector.match_labels}}})
+    try:
+        until(lambda: policies.read_namespaced_pod_disruption_budget("all-of-them", NAMESPACE).status.expected_pods == 3, "nobody counts for the budget")
+        (told,) = verb(cluster, tmp_path, "budget", "caching_verb_budget_problems")[1]
+    finally:
+        policies.delete_namespaced_pod_disruption_budget("all-of-them", NAMESPACE)
+    assert told.startswith("the disruption budget all-of-them allows 0 instances to be missing now, and a rollout of caching-service lets 1 be missing")
 
 
 def test_a_file_of_a_member_is_read(cluster: Cluster, tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ from tests.harness.matrix_kubernetes import KubernetesFleet, declared
 from tests.harness.plays import Outcome, play
 from tests.harness.rights import Right, documented
 
-ARGUMENTS = ("role", "member", "replicas", "command", "path", "content", "write", "text", "jvm", "revisions", "part")
+ARGUMENTS = ("role", "member", "replicas", "command", "path", "content", "write", "text", "jvm", "revisions", "part", "image")
 READ = {"verb": "configuration"}
 FAILED = "{{ ansible_failed_result.msg | default(ansible_failed_result.results | default([]) | map(attribute='msg', default='') | join) }}"
 SCALE = {"verb": "scale", "role": "service", "replicas": 4}
 SCALE_REDIS = {"verb": "scale", "role": "redis", "replicas": 7}
 ONCE = {"verb": "one_off", "command": ["true"]}
+IMAGE = {"verb": "image", "image": "exalt/caching-service:2.5.0"}
 WRITE = {"verb": "configuration", "write": True, "text": "cache: {}\n", "jvm": "", "revisions": "[]"}
 DEPLOY = [{"verb": "deploy", "part": "redis"}, {"verb": "deploy", "part": "service"}]
 # What lacks the right, and what then can't be done; a right of deploy is one on an object that it writes
@@ -41,6 +42,7 @@ LACKS: list[tuple[Right, list[dict[str, t.Any]]]] = [
     (Right("get", "pods/log"), [{"verb": "logs", "member": "redis-cluster-0"}]),
     (Right("list", "events"), [{"verb": "logs", "member": "redis-cluster-0"}]),
     (Right("create", "jobs"), [ONCE]), (Right("get", "jobs"), [ONCE]), (Right("delete", "jobs"), [ONCE]),
+    (Right("create", "daemonsets"), [IMAGE]), (Right("get", "daemonsets"), [IMAGE]), (Right("delete", "daemonsets"), [IMAGE]),
     (Right("list", "configmaps"), [READ]), (Right("patch", "configmaps"), [WRITE]),
     *((Right("patch", resource), DEPLOY[:1]) for resource in ("secrets", "services", "poddisruptionbudgets", "statefulsets", "namespaces")),
     (Right("patch", "serviceaccounts"), DEPLOY),

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Updates of the service that go wrong in every way that there is, under clients that never stop.
 
-Long trials (make faults PLATFORMS=..., UPDATES=rounds). They follow each other on the fleet that the table of operations has left.
+Long trials (make campaigns PLATFORMS=..., UPDATES=rounds). They follow each other on the fleet that the table of operations has left.
 """
 
 from __future__ import annotations

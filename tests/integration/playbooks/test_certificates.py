@@ -72,6 +72,7 @@ def test_another_authority_comes_in_three_rounds_and_no_handshake_fails(second: 
     assert trusted.count("BEGIN CERTIFICATE") == 1
 
 
+@pytest.mark.campaign
 @pytest.mark.hazard("H52")
 def test_another_name_renews_and_the_version_before_can_serve_again(second: SecondFleet) -> None:
     wanted = {"caching_certificates": {"service": {"names": ["cache.example.com"]}}}
@@ -160,6 +161,7 @@ def key_parts(folder: Path) -> set[str]:
     return {line for key in keys for line in key[1:3] if len(line) > 30}
 
 
+@pytest.mark.campaign
 @pytest.mark.hazard("H51")
 def test_nothing_shows_a_key_or_a_password(second: SecondFleet, tmp_path: Path) -> None:
     certificates = Path(second.known["authority"]).parent

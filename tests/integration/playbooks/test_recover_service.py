@@ -139,6 +139,7 @@ def test_without_redis_nothing_is_stopped(recoveries: Recoveries) -> None:
     assert refused.rc == 2 and "nothing was touched: Redis does not work, as " in told(refused) and recoveries.processes() == before, refused.stdout
 
 
+@pytest.mark.campaign
 @pytest.mark.hazard("H47")
 def test_the_configuration_comes_back_and_a_run_that_is_killed_goes_on(recoveries: Recoveries) -> None:
     """What was kept of the state before is not taken for the newest backup, neither by the run that goes on, nor by the next one."""

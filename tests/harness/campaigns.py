@@ -1,0 +1,29 @@
+# Copyright (c) 2026, Exalt Caching Contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pytest plugin: long trials, marked as campaigns, are left out of a run of everything; `make campaigns` runs them.
+
+Who names a file, a word or a mark wants what he names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+def named(config: pytest.Config) -> bool:
+    """Whether somebody has chosen tests, not only a folder."""
+    option = config.option
+    return bool(option.markexpr or option.keyword or any("::" in word or word.endswith(".py") for word in config.args))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """After everybody else has marked and counted."""
+    yield
+    left = [] if named(config) else [item for item in items if item.get_closest_marker("campaign")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
