@@ -193,6 +193,32 @@ def test_folders_run_from_fast_to_slow_and_only_a_full_run_tells_what_is_missing
         assert done.returncode == 0 and TOLD not in done.stdout, part
 
 
+LONG = """
+import pytest
+
+@pytest.mark.hazard("H17")
+def test_short():
+    pass
+
+@pytest.mark.campaign
+@pytest.mark.hazard("H16", "H17")
+def test_long():
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-p", "tests.harness.workers", "-n", "2")], ids=["one", "two"])
+def test_what_only_campaigns_prove_is_no_gap_and_they_add_it(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    plugin = ("-p", "tests.harness.campaigns", *workers)
+    done, proved = run_planted(tmp_path, LONG, more=(*plugin, "tests"))
+    told = done.stdout.partition(TOLD)[2].partition("\n")[0].split(", ")
+    assert set(proved) == {"H17"} and "1 passed" in done.stdout and "S031" in told and not {"H16", "H17"} & set(told), done.stdout
+    done, proved = run_planted(tmp_path, LONG, more=(*plugin, "-m", "campaign", "tests"))
+    assert done.returncode == 0 and {name: len(tests) for name, tests in proved.items()} == {"H16": 1, "H17": 2}, done.stdout
+    _done, proved = run_planted(tmp_path, LONG, more=(*plugin, "tests/test_planted.py"))
+    assert set(proved) == {"H16", "H17"}, "who names a file wants all of it"
+
+
 def test_workers_hand_over_what_they_saw(tmp_path: Path) -> None:
     """Two files on two workers: each proves something, and what both together don't prove is told once."""
     both = ("-p", "xdist", "-p", "tests.harness.workers", "-n", "2", "tests")

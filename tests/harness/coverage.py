@@ -97,8 +97,10 @@ class Coverage:
         self.catalogue = operations.load()
         self.proved: dict[str, set[str]] = defaultdict(set)
         self.skipped: dict[str, set[str]] = defaultdict(set)
+        self.later: set[str] = set()      # ids that only campaigns claim, which this run leaves out
         self.full = False
         self.handed: list[bool] = []
+        self.campaign = config.option.markexpr == "campaign"
 
     # ---- collection
 
@@ -119,6 +121,9 @@ class Coverage:
                 wrong = [name for name in _claims(item, mark) if name not in names]
                 if wrong:
                     raise pytest.UsageError(f"{item.nodeid}: unknown {mark} {', '.join(wrong)}")
+        of_now, of_campaigns = ({name for item in items if bool(item.get_closest_marker("campaign")) is long
+                                 for mark in ("operation", "hazard") for name in _claims(item, mark)} for long in (False, True))
+        self.later = of_campaigns - of_now
         option = self.config.option
         narrowed = (
             option.keyword or option.markexpr or getattr(option, "lf", False) or getattr(option, "deselect", None)
@@ -170,36 +175,40 @@ class Coverage:
     # ---- the run
 
     def gaps(self) -> list[str]:
-        """Ids that are declared as done and were proved by no test of this run."""
-        return [name for name in self.catalogue.claimed if not self.proved.get(name)]
+        """Ids that are declared as done and were proved by no test of this run, though it was not a campaign's turn."""
+        return [name for name in self.catalogue.claimed if not self.proved.get(name) and name not in self.later]
 
     def write(self, path: Path) -> None:
-        """Write the observations, one list of tests for each proved id."""
+        """Write the observations, one list of tests for each proved id; campaigns add theirs to those of the last full run."""
         tests = {
             name: sorted({node.partition("[")[0] for node in nodes}) for name, nodes in sorted(self.proved.items())
         }
+        before = json.loads(path.read_text()) if self.campaign and path.exists() else {"full": False, "proved": {}}
+        for name, nodes in before["proved"].items():
+            tests[name] = sorted({*nodes, *tests.get(name, [])})
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"full": self.full, "proved": tests}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"full": self.full or before["full"], "proved": tests}, indent=2) + "\n", encoding="utf-8")
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         handed = getattr(self.config, "workeroutput", None)
         if handed is not None:
-            handed["operations"] = (self.full, {name: sorted(nodes) for name, nodes in self.proved.items()})
+            handed["operations"] = (self.full, {name: sorted(nodes) for name, nodes in self.proved.items()}, sorted(self.later))
             return
         chosen = self.config.getoption("operations_report")
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
         if chosen:
             self.write(Path(chosen))
-        if self.full and ended and not self.config.option.collectonly:
+        if (self.full or self.campaign) and ended and not self.config.option.collectonly:
             if not chosen:
                 self.write(self.config.rootpath / "build" / "operations.json")
-            if self.gaps():
+            if self.full and self.gaps():
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: t.Any) -> None:
         """A worker has ended; one that died has handed over nothing, and its run is none of all tests."""
-        full, proved = getattr(node, "workeroutput", {}).get("operations", (False, {}))
+        full, proved, later = getattr(node, "workeroutput", {}).get("operations", (False, {}, []))
+        self.later.update(later)
         self.handed.append(full)
         self.full = all(self.handed)
         for name, nodes in proved.items():

@@ -37,6 +37,8 @@ CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "k
 
 
 LONG = ("test_playbooks_of_", "test_an_update_", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
+# Rows of the table that stop all of a fleet: everywhere they are long, and the local fleet shows the same in each run
+LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered")
 
 
 def mark(items: list[pytest.Item]) -> None:
@@ -44,7 +46,7 @@ def mark(items: list[pytest.Item]) -> None:
     for item in [one for one in items if one.path.parent == HERE]:
         # what needs nothing of a platform but its modules is shown by the runner of Kubernetes, and so is, in each run, what takes longest
         elsewhere = item.name.startswith(LONG) and "kubernetes" not in item.name
-        if elsewhere or item.path.stem.removeprefix("test_") in CAMPAIGNS:
+        if elsewhere or item.name.startswith(LONGEST) or item.path.stem.removeprefix("test_") in CAMPAIGNS:
             item.add_marker("campaign")
 
 
