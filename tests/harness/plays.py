@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.fleet import paths
 from tests.harness import process
 from tests.harness.until import kill_tree
+from tests.harness.warm_plays import Parent
 
 CONFIG = Path(__file__).parent / "ansible.cfg"
 
@@ -99,7 +100,7 @@ def cut_off(playbook: str, inventory: str | Path, text: str, number: int = 1, ex
     words = command(playbook, inventory, extra_vars=extra_vars)
     said = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
-                          env=process.environment({"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": os.devnull})) as going:
+                          env=Parent.settings(process.environment({"ANSIBLE_CONFIG": str(CONFIG), "EXALT_RECORD": os.devnull}))) as going:
         assert going.stdout
         for line in going.stdout:
             said.append(line)
@@ -124,7 +125,7 @@ def play(playbook: str, inventory: str | Path, *extra: str, check: bool = False,
         started = time.monotonic()
         try:
             how: dict[str, t.Any] = {"text": True, "encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL, "cwd": folder,
-                                     "env": process.environment(settings)}
+                                     "env": Parent.settings(process.environment(settings))}
             moment = _MOMENT.get()
             ended = _watched(words, moment, **how) if moment else subprocess.run(words, capture_output=True, timeout=timeout, check=False, **how)
         except subprocess.TimeoutExpired as late:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
+from ansible import constants
 from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.callback import CallbackBase
 
@@ -15,7 +17,7 @@ DOCUMENTATION = """
 name: exalt_record
 type: notification
 short_description: Results of tasks as lines of JSON, for tests
-description: Writes to the file that the environment variable EXALT_RECORD names.
+description: Writes to the file that the environment variable EXALT_RECORD names; packed modules are kept in the folder EXALT_PACKED.
 """
 
 
@@ -24,6 +26,14 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "exalt_record"
     CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args, **kwargs) -> None:
+        """What Ansible packs for each module is kept for the playbooks after this one: it takes a sixth of their time."""
+        super().__init__(*args, **kwargs)
+        if packed := os.environ.get("EXALT_PACKED"):
+            os.makedirs(packed, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.symlink(packed, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
 
     def _line(self, **content) -> None:
         with open(os.environ["EXALT_RECORD"], "a", encoding="utf-8") as file:

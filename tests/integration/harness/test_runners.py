@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from tests.harness import process
 from tests.harness.modules import PACKAGE, parse, run_module
-from tests.harness.plays import play
+from tests.harness.plays import at, play
 from tests.harness.targets import Fleet, Service
+from tests.harness.until import kill_tree, until
 from tests.harness.warm import Parent
+from tests.harness.warm_plays import Parent as WarmPlays
 
 REGION = {"regions": [{"name": "runner", "default_ttl": "PT1H"}]}
 PLAY = """
@@ -102,6 +105,64 @@ def test_a_warm_run_loads_the_collection_itself(tmp_path: Path) -> None:
     parent.socket.close()
     assert parent.process.wait(5) == 0
     assert Parent.fitting(process.environment()) and not Parent.fitting(environment)
+
+
+HERE = {"ansible_python_interpreter": sys.executable}
+MODULES = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - ansible.builtin.command:
+        argv: [sh, -c, "echo $PLANTED; pwd; umask; cat; exit 3"]
+        stdin: "given"
+      register: ran
+      changed_when: false
+      failed_when: ran.rc != 3
+      args: {chdir: "{{ playbook_dir }}"}
+    - exalt.caching.cache_info:
+        service_url: "http://127.0.0.1:9"
+        retries: 0
+      register: failed
+      ignore_errors: true
+    - ansible.builtin.setup:
+        gather_subset: [min]
+    - ansible.builtin.debug:
+        msg: "{{ [ran.rc, ran.stdout_lines, failed.msg, ansible_facts.python.executable] }}"
+"""
+
+
+def test_modules_of_a_playbook_are_the_same_in_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code, streams, environment, folder and failure; and the control that one of the two was really warm."""
+    playbook = tmp_path / "modules.yml"
+    playbook.write_text(MODULES)
+    seen = []
+    for way in ("warm", "plain"):
+        monkeypatch.setenv("EXALT_CACHING_MODULES", way)
+        ran = play(str(playbook), "localhost,", extra_vars=HERE, env={"PLANTED": "planted"})
+        assert ran.rc == 0, ran.stdout
+        seen.append(ran.results("debug")[0]["msg"])
+    assert seen[0] == seen[1] and seen[0][0] == 3 and seen[0][1] == ["planted", str(tmp_path), *seen[0][1][2:]], seen
+    monkeypatch.setenv("EXALT_CACHING_MODULES", "warm")
+    given = process.environment()
+    assert WarmPlays.settings(given)["EXALT_WARM"] and list(Path(WarmPlays.running.folder.name, "packed").glob("*cache_info*"))  # type: ignore[union-attr]
+    assert WarmPlays.settings({**given, "LANG": "xx"}) == {**given, "LANG": "xx"}, "an interpreter of its own"
+
+
+def test_a_playbook_that_is_killed_takes_its_module_with_it(tmp_path: Path) -> None:
+    playbook, mark = tmp_path / "long.yml", tmp_path / "pid"
+    script = f"echo $$ > {mark}; exec sleep 600"
+    playbook.write_text("- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n    - name: Long\n      ansible.builtin.command:\n"
+                        f"        argv: [sh, -c, {json.dumps(script)}]\n")
+
+    def kill(pid: int) -> None:
+        until(lambda: mark.exists() and mark.read_text().strip(), "the module did not start")
+        kill_tree(pid)
+
+    with at("TASK [Long]", act=kill) as moment:
+        play(str(playbook), "localhost,", extra_vars=HERE)
+    assert moment.seen
+    until(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists(), "what the module has started goes on", 5)
 
 
 def test_the_environment_does_not_reach_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
