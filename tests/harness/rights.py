@@ -20,7 +20,8 @@ from tests.fleet.kubernetes.layout import State
 
 NAMESPACE = "caching-controllers"
 GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps", "horizontalpodautoscalers": "autoscaling", "jobs": "batch",
-          "poddisruptionbudgets": "policy", "networkpolicies": "networking.k8s.io", "roles": "rbac.authorization.k8s.io", "rolebindings": "rbac.authorization.k8s.io",
+          "poddisruptionbudgets": "policy", "networkpolicies": "networking.k8s.io", "roles": "rbac.authorization.k8s.io",
+          "rolebindings": "rbac.authorization.k8s.io",
           "certificates": "cert-manager.io", "certificaterequests": "cert-manager.io"}
 
 

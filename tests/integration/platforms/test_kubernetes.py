@@ -8,6 +8,7 @@ The API server's audit log is the witness: it names what was really asked of the
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,12 +84,16 @@ def test_what_is_for_an_absent_pod_stays_on_this_machine(cluster: Cluster) -> No
 
 
 @pytest.mark.hazard("H06")
-@pytest.mark.operation("S006", "S100")
+@pytest.mark.operation("S006", "S100", "S101")
 def test_discover_tells_where_members_are_and_what_they_use(cluster: Cluster, tmp_path: Path) -> None:
     with strangers(cluster) as others:
         outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True)
-        status = cluster.play("status")
+        status = cluster.play("status", caching_discover_usage=True)
     assert outcome.rc == 0, outcome.stdout
+    shown = re.findall(r"(node-\d) +uses (\d+\.\d\d) cores, (\d+) MiB \(node of the cluster\)", status.stdout)
+    assert {name for name, _cores, _memory in shown} == {node.name for node in NODES if cluster.measures(node.name)}, status.stdout
+    assert all(float(cores) > 0 and int(memory) > 10 for _name, cores, memory in shown), shown
+    assert re.search(r"redis-cluster-0 +uses \d+\.\d\d cores, \d+ MiB of 256", status.stdout), status.stdout
     assert status.rc == 0 and "evicted Evicted, and is left over" in " ".join(status.stdout.split()), status.stdout
     assert not {member["name"] for member in members} & others
     real = {pod.metadata.name: pod for app in ("caching-service", "redis-cluster") for pod in cluster.pods(app)}
