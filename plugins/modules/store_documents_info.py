@@ -18,7 +18,10 @@ options:
   kind:
     description: The kind of the records.
     type: str
-    required: true
+  kinds:
+    description: Several kinds instead of O(kind), read one after the other.
+    type: list
+    elements: str
   id:
     description: The set to return with its contents. One that is not whole is an error.
     type: str
@@ -67,6 +70,7 @@ documents:
   type: list
   elements: dict
   contains:
+    kind: {description: Its kind., type: str}
     id: {description: Name of the set., type: str}
     name: {description: Name of the document., type: str}
     content: {description: 'What it holds; null in a list, and for secrets without an identity.', type: raw}
@@ -81,6 +85,7 @@ problems:
   type: list
   elements: dict
   contains:
+    kind: {description: Its kind., type: str}
     id: {description: Name of the set., type: str}
     reason: {description: What is wrong with it., type: str}
 """
@@ -97,13 +102,14 @@ def work(run):
 def main():
     run_main(work, spec(
         "store",
-        kind={"type": "str", "required": True},
+        kind={"type": "str"},
+        kinds={"type": "list", "elements": "str"},
         id={"type": "str"},
         newest={"type": "bool", "default": False},
         signing_key={"type": "str", "no_log": True},
         previous_signing_keys={"type": "list", "elements": "str", "default": [], "no_log": True},
         identities={"type": "list", "elements": "str", "default": [], "no_log": True},
-    ), mutually_exclusive=[("id", "newest")])
+    ), mutually_exclusive=[("id", "newest"), ("kind", "kinds"), ("id", "kinds")], required_one_of=[("kind", "kinds")])
 
 
 if __name__ == "__main__":

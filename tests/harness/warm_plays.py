@@ -41,7 +41,9 @@ class Parent:
     running: t.ClassVar[Parent | None] = None
 
     def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="exalt-")      # a socket's path is short
+        place = paths.cache() / "tmp"
+        place.mkdir(parents=True, exist_ok=True)
+        self.folder = tempfile.TemporaryDirectory(prefix="warm-", dir=place if len(str(place)) < 70 else "/tmp")      # a socket's path is short
         self.path = Path(self.folder.name) / "s"
         self.start = self.of(process.environment())
         self.process = process.start("tests.harness.warm_plays", [str(self.path)], stdout=subprocess.DEVNULL)
@@ -57,7 +59,7 @@ class Parent:
     def settings(cls, environment: Mapping[str, str]) -> dict[str, str]:
         """This environment, for a playbook whose modules are to run so; as it is where an interpreter of its own is needed."""
         given = dict(environment)
-        if os.environ.get("EXALT_CACHING_MODULES") == "plain" or given.get("PYTHONPATH") != str(paths.ROOT):
+        if os.environ.get("EXALT_CACHING_MODULES") == "plain" or given.get("PYTHONPATH") != str(paths.ROOT) or not hasattr(os, "pidfd_open"):
             return given
         with warm.LOCK:
             if not cls.running or cls.running.process.poll() is not None:

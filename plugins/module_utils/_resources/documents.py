@@ -194,7 +194,15 @@ class Job:
 
 
 def look(store: Store, params: t.Mapping[str, t.Any]) -> Object:
-    """The sets of a kind: all of them without contents, one of them, or the newest that is good, with contents."""
+    """The sets of a kind: all of them without contents, one of them, or the newest that is good, with contents; of several kinds one after the other."""
+    found: Object = {"documents": [], "problems": []}
+    for kind in params["kinds"] or [params["kind"]]:
+        for name, rows in _look(store, {**params, "kind": kind}).items():
+            found[name] += [{**row, "kind": kind} for row in rows]
+    return found
+
+
+def _look(store: Store, params: t.Mapping[str, t.Any]) -> Object:
     sets = Documents(store, params)
     keys = identities(params["identities"] or [])
     ages = sets.ids()

@@ -166,3 +166,15 @@ def test_bad_input(tmp_path: Path, change: Options, told: str) -> None:
 def test_without_a_key_there_is_a_warning(tmp_path: Path) -> None:
     result = good(run_module("store_documents", {"store_url": f"file://{tmp_path}", "kind": "changes", "documents": [CLEAR]}))
     assert any("the documents are not signed" in str(warning) for warning in result["warnings"])
+
+
+def test_the_newest_of_several_kinds_in_one_call(options: Options) -> None:
+    kinds = ["configuration", "updates", "nothing-there"]
+    for kind in kinds[:2]:
+        for number in ("one", "two"):
+            good(run_module("store_documents", {**options, "kind": kind, "id": number, "documents": [{"name": kind, "content": number}], "signing_key": KEY}))
+    place = {name: value for name, value in options.items() if name != "kind"}
+    read = good(run_module("store_documents_info", {**place, "kinds": kinds, "newest": True, "signing_key": KEY}))
+    assert [(row["kind"], row["name"], row["content"]) for row in read["documents"]] == [(kind, kind, "two") for kind in kinds[:2]]
+    refused = run_module("store_documents_info", place)
+    assert refused["failed"] and "one of the following is required: kind, kinds" in refused["msg"]
