@@ -42,7 +42,7 @@ class HostsFleet:
         self.facts: dict[str, t.Any] = json.loads(self.state.facts.read_text())
 
     def play(self, name: str, *arguments: str, check: bool = False, **variables: t.Any) -> Outcome:
-        return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=590)
+        return play(name, self.state.inventory, *arguments, check=check, extra_vars=variables, timeout=1200)
 
     def verbs(self, folder: Path, wanted: list[tuple[str, str, dict[str, t.Any]]]) -> tuple[Outcome, list[t.Any]]:
         """Verbs by themselves: each with a fact that it leaves and its variables; and these facts."""

@@ -111,7 +111,7 @@ def test_a_request_id_by_playbook_acts_once(inventory, proxies) -> None:
 
 
 @pytest.mark.operation("S027")
-@pytest.mark.parametrize("as_file", [True, False])
+@pytest.mark.parametrize("as_file", [True, pytest.param(False, marks=pytest.mark.campaign)])
 def test_site_after_export_changes_nothing(inventory, proxies, tmp_path, as_file: bool) -> None:
     assert play("configure", inventory, extra_vars={**proxies.extra_vars, "caching_regions": REGIONS}).rc == 0
     target = tmp_path / "host_vars" / "local.yml"

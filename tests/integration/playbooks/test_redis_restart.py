@@ -127,6 +127,7 @@ def test_a_shard_or_a_node_is_named(restarts: Restarts) -> None:
     assert both.rc == 2 and "caching_node and caching_shard are both given" in both.stdout and both.changed == 0, both.stdout
 
 
+@pytest.mark.campaign
 @pytest.mark.hazard("H24")
 def test_shards_whose_primary_has_failed_are_found(restarts: Restarts) -> None:
     """One is stopped, and nobody may have itself elected; then two are, which takes what must be approved."""

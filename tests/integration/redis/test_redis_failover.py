@@ -258,6 +258,7 @@ def test_plain_failovers_back_and_forth_lose_writes(swung: Scratch) -> None:
     assert stayed.count(False) >= 2 and lost, (stayed, lost)
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H24")
 def test_thirty_failovers_of_redis_lose_nothing(swung: Scratch) -> None:
