@@ -10,6 +10,7 @@ import json
 import pytest
 import yaml
 
+from tests.harness.modules import run_module
 from tests.harness.plays import play
 
 REGIONS = [
@@ -138,6 +139,25 @@ def test_status_is_one_verdict_with_reasons(inventory, proxies, fleet) -> None:
     bad = play("status", inventory, extra_vars={**proxies.extra_vars, "caching_health_timeout": 0})
     assert bad.rc != 0 and "NOT healthy" in bad.stdout and "redis DOWN" in bad.stdout
     assert bad.custom["exalt_caching_run"][0]["verdict"] == "failed"
+
+
+def test_status_tells_what_was_cut_off(fleet, tmp_path) -> None:
+    """Of every kind that has begun here, and nothing of another fleet."""
+    place = {"store_url": f"file://{tmp_path}/store"}
+    for kind, state, name in (("updates", "started", "local"), ("recoveries", "starting", "local"), ("redis_restarts", "finished", "local"),
+                              ("restores_files", "down", "other")):
+        content = {"fleet": name, "state": state, "at": "2026-01-01T00:00:00Z"}
+        made = run_module("store_documents", {**place, "kind": f"{kind}:{name}", "id": "one", "documents": [{"name": kind, "content": content}]})
+        assert made["changed"], made
+    told = play("status", fleet.inventory, extra_vars={"caching_store_url": place["store_url"]})
+    said = " ".join(told.stdout.split())
+    assert told.rc != 0 and said.count(" was cut off: ") >= 2, told.results("store_documents_info")
+    assert "an update that began on 2026-01-01T00:00:00Z was cut off: run update again, or rollback" in said
+    assert "a recovery of the service that began on 2026-01-01T00:00:00Z was cut off" in said
+    assert "a restart of Redis that" not in said and "a restore of Redis from files" not in said
+    (tmp_path / "file").touch()
+    unread = play("status", fleet.inventory, extra_vars={"caching_store_url": f"file://{tmp_path}/file/store"})
+    assert unread.rc == 0 and "whether anything was cut off is not known: " in unread.stdout, unread.stdout
 
 
 def test_a_failure_in_one_fleet_does_not_stop_another(inventory, proxies, fleet, tmp_path) -> None:
