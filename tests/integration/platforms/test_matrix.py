@@ -231,7 +231,8 @@ def test_the_service_is_recovered(platform: Platform) -> None:
     wanted = {**place, "caching_restore_id": kept, "caching_restore_sections": ["configmaps", "secrets"], "caching_kpi_window": 1}
     refused = platform.play("recover_service", **wanted)
     assert refused.rc != 0 and "caching_confirm: it stops every instance" in " ".join(refused.stdout.split()), refused.stdout
-    confirmed = {**wanted, "caching_confirm": platform.name}
+    # on Compose and hosts the spoiled file has a secret more than what is declared: that is removed only where it is said
+    confirmed = {**wanted, "caching_confirm": platform.name, "caching_remove_secrets": True}
     with platform.unchanged():
         check = platform.play("recover_service", check=True, **confirmed)
     assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"]["service"]["recovered"], check.stdout
