@@ -7,7 +7,6 @@ themselves, and node after node as the guide does it (start, stop without saving
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import shutil
 import signal
@@ -16,8 +15,6 @@ import tempfile
 import time
 import typing as t
 from pathlib import Path
-
-import redis
 
 from tests.benchmarks.replays import files
 from tests.benchmarks.ways import Failed
@@ -47,13 +44,7 @@ def stop(cluster: Scratch, nodes: list[Node]) -> None:
 
 def loaded(cluster: Scratch, nodes: list[Node], keys: int) -> None:
     """Every key is there, and none of them loads."""
-    end = time.monotonic() + 600
-    while time.monotonic() < end:
-        with contextlib.suppress(redis.RedisError):
-            if sum(int(cluster.client(node).dbsize()) for node in nodes) == keys:
-                return
-        time.sleep(0.02)
-    raise Failed(f"{keys} keys were not loaded after 600 s")
+    cluster.until(lambda: sum(int(cluster.client(node).dbsize()) for node in nodes) == keys, f"{keys} keys were not loaded", 600)
 
 
 class Trial:

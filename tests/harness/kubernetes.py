@@ -74,7 +74,8 @@ class Cluster:
 
     def measures(self, node: str) -> bool:
         """Whether this node's kubelet measures containers: it can't where other engines have mounted more control groups."""
-        told = self.core.connect_get_node_proxy_with_path(node, "metrics/resource")
+        answer = self.core.connect_get_node_proxy_with_path(node, "metrics/resource", _preload_content=False)     # else its bytes, as Python writes them
+        told = answer.data.decode()
         found = re.findall(r"^container_memory_working_set_bytes\{.*\} (\S+) \d+$", told, re.M)
         return any(float(value) > 0 for value in found)
 

@@ -21,7 +21,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import types
 import typing as t
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from tests.fleet import paths
 from tests.harness import process, warm
+from tests.harness.until import until
 
 PRELOADED = (*warm.PRELOADED, "kubernetes.client", "kubernetes.dynamic", "cryptography.x509", "requests", "yaml", "xmlrpc.client",
              "cryptography.hazmat.primitives.serialization.pkcs12", "ansible.module_utils.urls", "ansible.module_utils._internal._ansiballz._loader")
@@ -47,9 +47,7 @@ class Parent:
         self.path = Path(self.folder.name) / "s"
         self.start = self.of(process.environment())
         self.process = process.start("tests.harness.warm_plays", [str(self.path)], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not self.path.exists() and self.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: self.path.exists() or self.process.poll() is not None, "the parent of modules", 60)
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> dict[str, str]:

@@ -91,9 +91,10 @@ def test_discover_tells_where_members_are_and_what_they_use(cluster: Cluster, tm
         status = cluster.play("status", caching_discover_usage=True)
     assert outcome.rc == 0, outcome.stdout
     shown = re.findall(r"(node-\d) +uses (\d+\.\d\d) cores, (\d+) MiB \(node of the cluster\)", status.stdout)
-    assert {name for name, _cores, _memory in shown} == {node.name for node in NODES if cluster.measures(node.name)}, status.stdout
+    assert {name for name, _cores, _memory in shown} == {node.name for node in NODES}, status.stdout
     assert all(float(cores) > 0 and int(memory) > 10 for _name, cores, memory in shown), shown
-    assert re.search(r"redis-cluster-0 +uses \d+\.\d\d cores, \d+ MiB of 256", status.stdout), status.stdout
+    if all(cluster.measures(node.name) for node in NODES):    # it does, where no other engine has mounted more control groups
+        assert re.search(r"redis-cluster-0 +uses \d+\.\d\d cores, \d+ MiB of 256", status.stdout), status.stdout
     assert status.rc == 0 and "evicted Evicted, and is left over" in " ".join(status.stdout.split()), status.stdout
     assert not {member["name"] for member in members} & others
     real = {pod.metadata.name: pod for app in ("caching-service", "redis-cluster") for pod in cluster.pods(app)}
@@ -203,7 +204,7 @@ def test_every_node_is_asked_for_an_image(cluster: Cluster, tmp_path: Path) -> N
 
 
 def test_a_budget_that_a_rollout_would_not_keep_is_told(cluster: Cluster, tmp_path: Path) -> None:
-    """The guide's own: two of three have to stay, and its Deployment lets one be missing."""
+    """That of the guide lets one be missing, as its Deployment does; one of somebody else lets none."""
     from kubernetes import client
 
     assert verb(cluster, tmp_path, "budget", "caching_verb_budget_problems")[1] == []

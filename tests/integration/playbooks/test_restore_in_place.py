@@ -113,7 +113,6 @@ def test_a_step_that_fails_goes_back_by_itself(physical: Physical, tmp_path: Pat
     assert judged(physical, before, "undone") == [] and physical.aside() == 0
 
 
-@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H40")
 def test_a_run_that_is_killed_goes_on_with_the_same_backup(physical: Physical) -> None:
