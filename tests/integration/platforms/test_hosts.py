@@ -44,6 +44,23 @@ def test_site_brings_the_cache_to_its_declared_state(hosts: HostsFleet) -> None:
     assert first.rc == 0 and first.changed == 1 and hosts.members() == before, first.stdout
 
 
+@pytest.mark.hazard("H27")
+def test_every_place_is_asked_for_a_version(hosts: HostsFleet, tmp_path: Path) -> None:
+    """The engine for its image, or each host for the files of its program: what is there, and what is not."""
+    before = hosts.members()
+    there, gone = {"compose": ("exalt/caching-service:2.5.0", "exalt/caching-service:9.9.9"), "systemd": ("passwd", "no-such-version")}[hosts.platform]
+    command = {"caching_unit_command": "/usr/bin/env X={version} /etc/{version} run"}
+    outcome, told = hosts.verbs(tmp_path, [
+        ("image", "[caching_verb_image_missing, caching_verb_image_silent]", {"caching_verb_image": image, **command}) for image in (there, gone)])
+    assert outcome.rc == 0 and told[0] == [[], []], outcome.stdout
+    missing, silent = told[1]
+    assert silent == [] and hosts.members() == before
+    if hosts.platform == "compose":
+        assert len(missing) == 1 and missing[0].startswith("the engine: ") and "9.9.9" in missing[0], missing
+    else:
+        assert missing == [f"service-{number}: there is no /etc/no-such-version" for number in (1, 2, 3)], missing
+
+
 @pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.hazard("H06", "H27")
