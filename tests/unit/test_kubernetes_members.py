@@ -35,7 +35,9 @@ REDIS = {"kind": "StatefulSet", "name": "redis-cluster", "uid": "redis"}
 
 def members(*pods: Object, over: bool = False) -> list[Object]:
     known = {**KNOWN, "__caching_pods": list(pods), "__caching_pods_over": over}
-    text = Templar(loader=DataLoader(), variables=known).template(trust_as_template(TEMPLATE.read_text()))
+    loader = DataLoader()
+    loader.set_basedir(str(TEMPLATE.parent))   # what it imports lies beside it
+    text = Templar(loader=loader, variables=known).template(trust_as_template(TEMPLATE.read_text()))
     found: list[Object] = json.loads(text) if isinstance(text, str) else text
     return found
 

@@ -88,7 +88,8 @@ def test_it_is_kept_while_one_long_step_lasts_and_lost_once(quiet: dict[str, t.A
     lock = Lock(store, "trial", "topology")
     token = lock.take("the long run", TTL, 0).token
     held = Held(store, {"name": "trial", "scope": "topology", "token": token, "ttl": f"PT{TTL}S"})
-    with pytest.raises(CachingError, match=f"with token {token} was lost: it is held by the next run"), held.kept() as still:
+    lost = f"with token {token} was lost: it is held by the next run|is not held with token {token}"   # seen before the next run takes it, or after
+    with pytest.raises(CachingError, match=lost), held.kept() as still:
         time.sleep(3 * TTL + 2.5)
         still()
         with pytest.raises(CachingError, match="is held by the long run"):
