@@ -70,26 +70,25 @@ class Trial:
         rows = {row["address"]: row for row in plan["nodes"]}
         names = ("dbfilename", "appendonly", "appenddirname", "appendfilename")
 
-        def data(row: dict[str, t.Any], state: str, **more: t.Any) -> None:
-            did("redis_data", {**{name: row[name] for name in names}, "path": row["directory"], "operation": f"round{number}", "state": state, **more})
+        def data(rows: list[dict[str, t.Any]], state: str, digests: dict[str, str] | None = None) -> None:
+            folders = [{**{name: row[name] for name in names}, "path": row["directory"], "sha256": (digests or {}).get(row["address"], "")} for row in rows]
+            did("redis_data", {"folders": folders, "operation": f"round{number}", "state": state})
 
-        stop(self.cluster, self.all)
-        began = time.perf_counter()
-        for row in plan["nodes"]:
-            data(row, "aside")
         for shard in plan["shards"]:
             row = rows[shard["node"]]
-            path = f"{row['directory']}/{row['dbfilename']}"
+            path = f"{row['directory']}/{row['dbfilename']}.staged-round{number}"
             did("redis_restore", {**self.cluster.args, **self.place, "mode": "file", "slots": shard["slots"], "path": path, "id": self.backup})
-            data(row, "placed", sha256=shard["sha256"])
+        stop(self.cluster, self.all)
+        began = time.perf_counter()
+        data(plan["nodes"], "aside")
+        data([rows[shard["node"]] for shard in plan["shards"]], "placed", {shard["node"]: shard["sha256"] for shard in plan["shards"]})
         for node in self.owners:
             self.cluster.start(node)
         wanted = [{"slots": shard["slots"], "key_count": shard["key_count"]} for shard in plan["shards"]]
         did("redis_data_info", {"redis_nodes": [node.address for node in self.owners], "loaded": wanted, "wait_timeout": 600})
         loaded(self.cluster, self.owners, self.keys)
         seconds = time.perf_counter() - began
-        for row in plan["nodes"]:
-            data(row, "dropped")
+        data(plan["nodes"], "dropped")
         return seconds
 
     def by_themselves(self) -> float:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import tempfile
 import time
 import typing as t
 from collections.abc import Iterator
@@ -54,17 +56,28 @@ class _Since:
 
 
 class Events(_Since):
-    """What became of containers: START /service, DIE /service, …"""
+    """What became of containers: START /service, DIE /service, …, written down as it happens: an engine remembers only its last 256 events, and
+    health checks are events."""
 
     def __init__(self, fleet: ComposeFleet) -> None:
         super().__init__()
-        self.fleet = fleet
+        told = "{{.TimeNano}} {{.Action}} {{index .Actor.Attributes \"com.docker.compose.service\"}}"
+        wanted = [word for event in ("start", "die", "create", "destroy") for word in ("--filter", f"event={event}")]
+        self.kept = tempfile.NamedTemporaryFile("w")    # open until close()
+        self.process = subprocess.Popen(["docker", "events", "--filter", "type=container", *wanted, "--format", told],
+                                        env=fleet.engine.environment, stdout=self.kept, stderr=subprocess.DEVNULL)
 
     def records(self, name: str) -> list[Record]:
-        told = self.fleet.engine.docker("events", "--since", f"{self.began[name]:.3f}", "--until", f"{time.time():.3f}", "--filter", "type=container",
-                                        "--format", "{{.Action}} {{index .Actor.Attributes \"com.docker.compose.service\"}}")
-        pairs = [line.rpartition(" ") for line in told.splitlines()]
-        return [{"method": action.upper(), "path": f"/{service}", "status": 200} for action, _space, service in pairs]
+        time.sleep(0.5)     # it is told a moment later
+        assert self.process.poll() is None, "docker events has ended"
+        told = [line.split() for line in Path(self.kept.name).read_text().splitlines()]
+        return [{"method": action.upper(), "path": f"/{service}", "status": 200}
+                for when, action, service in (one for one in told if len(one) == 3) if int(when) / 1e9 >= self.began[name]]
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.kept.close()
 
 
 class Journals(_Since):
@@ -97,6 +110,8 @@ def witness(recorder: t.Any) -> Iterator[None]:
         yield
     finally:
         coverage.forget(recorder)
+        if isinstance(recorder, Events):
+            recorder.close()
 
 
 def of_hosts(fleet: HostsFleet) -> Events | Journals:

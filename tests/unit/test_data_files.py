@@ -49,6 +49,12 @@ def step(folder: Path, state: str, names: Names = APPENDS, look: bool = False) -
     return data.changed
 
 
+def ran(folder: str | Path, state: str, check: bool = False, **given: t.Any) -> t.Any:
+    """The module, with one folder that has an append-only file."""
+    more = {name: given.pop(name) for name in ("operation",) if name in given}
+    return run_module("redis_data", {"folders": [{"path": str(folder), "appendonly": True, **given}], "state": state, "operation": "op", **more}, check=check)
+
+
 def put(folder: Path) -> None:
     (folder / ".dump.rdb.restoring").write_text("new")      # as redis_restore does it
     (folder / ".dump.rdb.restoring").rename(folder / "dump.rdb")
@@ -128,11 +134,17 @@ def deadly(monkeypatch: pytest.MonkeyPatch) -> Iterator[t.Callable[[int, bool], 
     yield armed
 
 
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("names", [APPENDS, PLAIN])
 @pytest.mark.parametrize("before", [OLD, NODES])
 @pytest.mark.hazard("H40", "H41")
-def test_a_run_killed_anywhere_goes_on_or_back(tmp_path: Path, names: Names, before: dict[str, str], deadly: t.Callable[[int, bool], None]) -> None:
+def test_a_run_killed_anywhere_goes_on_or_back(tmp_path: Path, names: Names, before: dict[str, str], waits: bool,
+                                               deadly: t.Callable[[int, bool], None]) -> None:
     """Whatever call was the last: run again it ends with the wanted data, and taken back with what there was."""
+    def fetched(folder: Path) -> None:
+        if Data(str(folder), names, "op", False).staged() is None:
+            put(folder)
+
     placed = LOADED if names.appends else NEW
     killed, number = {0}, 0
     while number in killed:
@@ -142,10 +154,12 @@ def test_a_run_killed_anywhere_goes_on_or_back(tmp_path: Path, names: Names, bef
                 folder = tmp_path / f"{number}-{after}-{then}"
                 folder.mkdir()
                 write(folder, before)
+                if waits:
+                    (folder / "dump.rdb.staged-op").write_text("new")
                 deadly(number, after)
                 try:
                     step(folder, "aside", names)
-                    put(folder)
+                    fetched(folder)
                     step(folder, "placed", names)
                     step(folder, "back", names)
                 except Killed:
@@ -153,7 +167,7 @@ def test_a_run_killed_anywhere_goes_on_or_back(tmp_path: Path, names: Names, bef
                 deadly(0, False)
                 if then == "on":
                     step(folder, "aside", names)
-                    put(folder)
+                    fetched(folder)
                     step(folder, "placed", names)
                     assert seen(folder) == placed, (number, after)
                 step(folder, "back", names)
@@ -164,35 +178,73 @@ def test_a_run_killed_anywhere_goes_on_or_back(tmp_path: Path, names: Names, bef
 
 @pytest.mark.parametrize("given", [{"operation": "../x"}, {"operation": ""}, {"dbfilename": "/etc/passwd"}, {"appenddirname": ".."}, {"path": "/nonesuch"}])
 def test_odd_names_are_refused(tmp_path: Path, given: dict[str, str]) -> None:
-    done = run_module("redis_data", {"path": str(tmp_path), "state": "aside", "operation": "op", **given})
+    done = ran(tmp_path, "aside", **given)
     (option,) = given
     assert done["failed"] and done["msg"].startswith(f"{option}: "), done
 
 
 def test_the_module_refuses_what_it_can_not_do(tmp_path: Path) -> None:
-    args = {"path": str(tmp_path), "operation": "op", "appendonly": True}
-    early = run_module("redis_data", {**args, "state": "placed"})
+    early = ran(tmp_path, "placed")
     assert early["failed"] and "nothing was set aside" in early["msg"]
-    full = run_module("redis_data", {**args, "state": "aside", "room": 1 << 60})
+    full = ran(tmp_path, "aside", room=1 << 60)
     assert full["failed"] and "are needed" in full["msg"] and not list(tmp_path.iterdir())
-    assert run_module("redis_data", {**args, "state": "aside"})["changed"]
-    without = run_module("redis_data", {**args, "state": "placed"})
+    assert ran(tmp_path, "aside")["changed"]
+    without = ran(tmp_path, "placed")
     assert without["failed"] and f"there is no {tmp_path}/dump.rdb" in without["msg"]
     put(tmp_path)
-    other = run_module("redis_data", {**args, "state": "placed", "sha256": "0" * 64})
+    other = ran(tmp_path, "placed", sha256="0" * 64)
     assert other["failed"] and "its digest is another" in other["msg"] and not (tmp_path / "appendonlydir").exists()
+
+
+def test_of_several_folders_all_are_looked_at_before_one_is_touched(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, OLD)
+    folders = [{"path": str(tmp_path / name), "appendonly": True} for name in ("a", "b")]
+    args = {"folders": folders, "operation": "op"}
+    with (tmp_path / "b" / "dump.rdb").open():
+        refused = run_module("redis_data", {**args, "state": "aside"})
+    assert refused["failed"] and f"{tmp_path}/b" in refused["msg"] and seen(tmp_path / "a") == OLD, refused
+    full = run_module("redis_data", {**args, "folders": [folders[0], {**folders[1], "room": 1 << 60}], "state": "aside"})
+    assert full["failed"] and not full["changed"] and seen(tmp_path / "a") == OLD, full
+    done = run_module("redis_data", {**args, "state": "aside"})
+    assert [row["path"] for row in done["folders"]] == [row["path"] for row in folders] and all(row["changed"] and row["aside"] for row in done["folders"])
+    again = run_module("redis_data", {**args, "state": "aside"})
+    assert not again["changed"] and not any(row["changed"] for row in again["folders"])
+    put(tmp_path / "a")
+    half = run_module("redis_data", {**args, "state": "placed"})
+    assert half["failed"] and f"there is no {tmp_path}/b/dump.rdb" in half["msg"] and half["changed"] and seen(tmp_path / "a") == LOADED, half
 
 
 def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     """Seen by an open file of it; check mode only says so."""
     write(tmp_path, OLD)
-    args = {"path": str(tmp_path), "operation": "op", "appendonly": True, "state": "aside"}
     with (tmp_path / "appendonlydir/appendonly.aof.1.incr.aof").open():
-        refused = run_module("redis_data", args)
+        refused = ran(tmp_path, "aside")
         assert refused["failed"] and f"({os.getpid()})" in refused["msg"] and seen(tmp_path) == OLD
-        told = run_module("redis_data", args, check=True)
-        assert told["busy"] == [os.getpid()] and told["changed"] and seen(tmp_path) == OLD
-    assert run_module("redis_data", args)["aside"] == [{"name": "appendonlydir.before-op", "bytes": 9}, {"name": "dump.rdb.before-op", "bytes": 3}]
+        told = ran(tmp_path, "aside", check=True)
+        assert told["folders"][0]["busy"] == [os.getpid()] and told["changed"] and seen(tmp_path) == OLD
+    assert ran(tmp_path, "aside")["folders"][0]["aside"] == [{"name": "appendonlydir.before-op", "bytes": 9}, {"name": "dump.rdb.before-op", "bytes": 3}]
+
+
+@pytest.mark.parametrize("names", [APPENDS, PLAIN])
+def test_a_dump_that_waits_beside_its_place(tmp_path: Path, names: Names) -> None:
+    """It is put there while the node runs; the node is down only while it is renamed."""
+    write(tmp_path, OLD)
+    waits = tmp_path / "dump.rdb.staged-op"
+    waits.write_text("new")
+    assert Data(str(tmp_path), names, "op", False).staged() == 3 and Data(str(tmp_path), names, "other", False).staged() is None
+    step(tmp_path, "aside", names)
+    assert waits.exists() and step(tmp_path, "placed", names, look=True) and waits.exists()
+    with pytest.raises(CachingError, match="staged-op is not the file that is wanted"):
+        Data(str(tmp_path), names, "op", False).place("0" * 64)
+    assert step(tmp_path, "placed", names) and not step(tmp_path, "placed", names) and not waits.exists()
+    assert seen(tmp_path) == (LOADED if names.appends else NEW)
+    step(tmp_path, "back", names)
+    assert seen(tmp_path) == OLD
+    waits.write_text("new")
+    (tmp_path / ".dump.rdb.staged-op.restoring").write_text("n")
+    assert step(tmp_path, "back", names) and seen(tmp_path) == OLD and not step(tmp_path, "back", names)     # of a run that ended before it stopped one
 
 
 def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

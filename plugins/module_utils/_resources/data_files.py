@@ -4,7 +4,8 @@
 """The files of a node of Redis that is stopped: set aside, another dump in their place, and back again (H40 to H45).
 
 What is set aside is renamed in its folder and never written to. A mark beside it, written before the first rename, says what there
-was, so that a run that was killed anywhere is finished, or taken back, by the next one. The restored dump becomes the BASE of an
+was, so that a run that was killed anywhere is finished, or taken back, by the next one. The restored dump may have been put beside
+its place while the node still ran, as ``<dump>.staged-<operation>``; it becomes the BASE of an
 append-only file where the node has one: a folder that is made beside its place and renamed as a whole, so whatever starts the
 node loads the wanted data or none of it.
 """
@@ -102,6 +103,15 @@ class Data:
         return self._place(f"{name}.before-{self.operation}")
 
     @property
+    def _staged(self) -> str:
+        """Where the dump waits while the node still runs."""
+        return self._place(f"{self.names.dump}.staged-{self.operation}")
+
+    def staged(self) -> int | None:
+        """Bytes of the dump that waits there, if one does."""
+        return os.path.getsize(self._staged) if os.path.isfile(self._staged) and not os.path.islink(self._staged) else None
+
+    @property
     def _mark(self) -> str:
         return self._place(f".before-{self.operation}.json")
 
@@ -121,7 +131,7 @@ class Data:
 
     def set_aside(self, room: int) -> None:
         """The node has no data now; what it had lies beside its place."""
-        if (free := self.free()) < room:
+        if (free := self.free()) + (self.staged() or 0) < room:
             raise CachingError(f"path: {self.path} has {free} bytes free, and {room} are needed")
         mark = self._marked()
         if mark is None or mark.get("back"):
@@ -141,12 +151,17 @@ class Data:
         if self._marked() is None and not self.look:
             raise CachingError(f"path: nothing was set aside in {self.path} by the operation {self.operation}; that comes first")
         dump = self._place(self.names.dump)
-        if not os.path.isfile(dump) or os.path.islink(dump):
+        found = dump if self.staged() is None else self._staged
+        if not os.path.isfile(found) or os.path.islink(found):
             if self.look:
                 return
             raise CachingError(f"path: there is no {dump}; put it there first (redis_restore with mode file)")
-        if sha256 and _digest(dump) != sha256:
-            raise CachingError(f"path: {dump} is not the file that is wanted: its digest is another")
+        if sha256 and _digest(found) != sha256:
+            raise CachingError(f"path: {found} is not the file that is wanted: its digest is another")
+        if found != dump:
+            self._do(os.rename, found, dump)
+            if self.look:
+                return
         self._owned(dump)
         if not self.names.appends:
             self._remove(self._place(self.names.folder))
@@ -186,7 +201,10 @@ class Data:
     def back(self) -> None:
         """What was set aside is in its place again, and what came instead of it is gone."""
         mark = self._marked()
+        for left in self._left:
+            self._remove(left)
         if mark is None:
+            self._settle()
             return
         if not mark.get("back"):
             for name in set(self.names.all) - set(mark["names"]):
@@ -196,19 +214,24 @@ class Data:
             if os.path.lexists(self._kept(name)):
                 self._remove(self._place(name))
                 self._do(os.rename, self._kept(name), self._place(name))
-        for left in (f".{self.names.folder}.placing-{self.operation}", f".{self.names.dump}.restoring"):     # of runs that were killed
-            self._remove(self._place(left))
         self._remove(self._mark)
         self._settle()
 
     def drop(self) -> None:
         """What lies aside is deleted."""
-        for name in self.names.all:
-            self._remove(self._kept(name))
+        for place in [self._kept(name) for name in self.names.all] + self._left:
+            self._remove(place)
         self._remove(self._mark)
         self._settle()
 
     # ---- how
+
+    @property
+    def _left(self) -> list[str]:
+        """What runs that were killed may have left."""
+        staged = os.path.basename(self._staged)
+        names = (f".{self.names.folder}.placing-{self.operation}", f".{self.names.dump}.restoring", f".{staged}.restoring", staged)
+        return [self._place(name) for name in names]
 
     def _do(self, act: t.Callable[..., t.Any], *given: t.Any) -> None:
         self.changed = True

@@ -93,23 +93,23 @@ def test_what_is_refused_touches_nothing(physical: Physical, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.hazard("H38", "H39")
 def test_a_step_that_fails_goes_back_by_itself(physical: Physical, tmp_path: Path) -> None:
-    """The backup goes from the store once the nodes are down; nothing of what there was is lost."""
+    """A file that waits beside the data is spoiled once the nodes stop; nothing of what there was is lost."""
     physical.put("wanted")
     identifier = physical.backup()
     before = physical.put("before", 100)
 
     def spoil() -> None:
-        while physical.record().get("state") != "down":
+        while physical.record().get("state") not in ("stopping", "down"):
             time.sleep(0.2)
-        for path in (tmp_path / "store").rglob("*.zst"):
-            if identifier in str(path):
-                path.unlink()
+        waits = [path for node in NODES for path in physical.fleet.state.work(node.name).glob("dump.rdb.staged-*")]
+        waits[1].write_bytes(waits[1].read_bytes()[:-1] + b"x")
 
     thief = threading.Thread(target=spoil, daemon=True)
     thief.start()
     done = physical.run(caching_restore_id=identifier)
     told = " ".join(done.stdout.split())
     assert done.rc == 2 and "the restore failed and was taken back: every node runs on what it had before" in told, done.stdout
+    assert "is not the file that is wanted" in told
     assert judged(physical, before, "undone") == [] and physical.aside() == 0
 
 
@@ -122,6 +122,7 @@ def test_a_run_that_is_killed_goes_on_with_the_same_backup(physical: Physical) -
     physical.cut_off("recovery : Files of the backup", 1)
     half = physical.record()
     assert half["state"] == "down" and half["backup"] == identifier and physical.aside() == 6
+    assert sum(1 for node in NODES for _path in physical.fleet.state.work(node.name).glob("dump.rdb.staged-*")) == 3
     status = physical.served()
     assert len(status) == 3 and all("local-cache mode" in told for told in status)
     other = physical.run(caching_restore_id=half["safety"])
@@ -132,3 +133,39 @@ def test_a_run_that_is_killed_goes_on_with_the_same_backup(physical: Physical) -
     assert judged(physical, wanted, "finished") == [] and physical.record()["safety"] == half["safety"]
     dropped = physical.run(caching_restore_drop_aside=True)
     assert dropped.rc == 0 and physical.aside() == 0 and judged(physical, wanted, "finished") == [], dropped.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.hazard("H40")
+def test_taken_back_before_a_node_was_stopped_nothing_stops(physical: Physical) -> None:
+    """Nodes that keep nothing on disk would come back empty from a stop; the way back does not stop what was not stopped."""
+    physical.appends(False)
+    physical.put("wanted")
+    identifier = physical.backup()
+    before = physical.put("before", 100)
+    programs = listing(physical.fleet)["programs"]
+    started = [accepted(run_module("redis_cluster_info", physical.fleet.redis_args))["nodes"][number]["uptime_seconds"] for number in range(6)]
+    physical.cut_off(": 5462-10923)", 1, caching_restore_id=identifier)
+    assert physical.record()["state"] == "started"
+    back = physical.run(caching_restore_back=True)
+    assert back.rc == 0 and "local is as before the restore of" in back.stdout, back.stdout
+    assert judged(physical, before, "undone") == [] and physical.aside() == 0 and listing(physical.fleet)["programs"] == programs
+    now = [accepted(run_module("redis_cluster_info", physical.fleet.redis_args))["nodes"][number]["uptime_seconds"] for number in range(6)]
+    assert all(later >= earlier for earlier, later in zip(started, now, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.campaign
+def test_what_came_after_a_restore_is_kept_when_it_is_taken_back(physical: Physical) -> None:
+    """A restore that has ended, and new data since: the way back takes a safety backup of it, tells how much it is, and nobody writes meanwhile."""
+    physical.put("wanted", 40)
+    identifier = physical.backup()
+    before = physical.put("before", 60)
+    assert physical.run(caching_restore_id=identifier).rc == 0
+    first = physical.record()["safety"]
+    physical.put("later", 80)
+    told = physical.run(check=True, caching_restore_back=True)
+    assert told.rc == 0 and "keys that there are now are given up for them, after a safety backup" in " ".join(told.stdout.split()), told.stdout
+    back = physical.run(caching_restore_back=True)
+    assert back.rc == 0 and "LOCAL-CACHE MODE" in back.stdout, back.stdout
+    assert judged(physical, before, "undone") == [] and physical.record()["safety"] not in (first, "")

@@ -42,7 +42,7 @@ class Subject:
 
     def data(self, row: dict[str, t.Any], state: str, **more: t.Any) -> ModuleResult:
         given = {name: row[name] for name in ("dbfilename", "appendonly", "appenddirname", "appendfilename")}
-        return run_module("redis_data", {**given, "path": row["directory"], "operation": OPERATION, "state": state, **more})
+        return run_module("redis_data", {"folders": [{**given, "path": row["directory"], **more}], "operation": OPERATION, "state": state})
 
     def stop(self) -> None:
         """Replicas first, so that none is elected."""
@@ -169,7 +169,7 @@ def test_a_node_that_stops_writes_nothing_over_the_file(subject: Subject, tmp_pa
     assert node.process
     node.process.wait()
     assert not (node.folder / "dump.rdb").exists()
-    data = {"path": str(node.folder), "operation": OPERATION, "appendonly": True}
+    data = {"folders": [{"path": str(node.folder), "appendonly": True}], "operation": OPERATION}
     accepted(run_module("redis_data", {**data, "state": "aside"}))
     with Steps(node.folder) as steps:
         place = {"mode": "file", "slots": "0-5460", "path": str(node.folder / "dump.rdb"), "id": subject.backup}
