@@ -126,7 +126,7 @@ def work(run):
         raise CachingError("nodes: name every node of the cluster")
     from ansible_collections.exalt.caching.plugins.module_utils._resources.cluster import Cluster  # its library is there now
 
-    cluster = Cluster(run.params, source, run.warn, waits=not run.check_mode)
+    cluster = Cluster(run.params, source, run.warn, waits=run.waits)
     planned = cluster.prepare()
     return apply(run, bool(cluster.steps), planned, cluster.act, always=True)
 
