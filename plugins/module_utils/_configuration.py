@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import re
 import typing as t
 
 from ._errors import CachingError
@@ -15,6 +16,7 @@ from ._redact import is_secret
 
 Tree = t.Dict[str, t.Any]
 JVM = "JAVA_OPTS"
+_MASKED = re.compile(r"\*+")     # what Spring Boot 3 shows of every value by default
 
 
 class Revision(t.NamedTuple):
@@ -146,8 +148,9 @@ def at_start(revisions: list[Revision], started: str) -> Revision | None:
 
 
 def _below(tree: t.Any, path: str) -> t.Any:
-    """The value at a whole name below a bean, whatever its spelling; None where there is none."""
-    return {canonical(name): value for name, value in flat(tree).items()}.get(path)
+    """The value at a whole name below a bean, whatever its spelling; None where there is none, or it is masked."""
+    value = {canonical(name): value for name, value in flat(tree).items()}.get(path)
+    return None if isinstance(value, str) and _MASKED.fullmatch(value) else value
 
 
 def in_force(properties: t.Any, key: str) -> t.Any:

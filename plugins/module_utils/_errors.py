@@ -32,13 +32,14 @@ class CachingError(Exception):
 class Unreachable(CachingError):
     """No complete answer came. ``sent`` is false where the request certainly did not reach the service.
 
-    ``passing``: whether another attempt may help (a refused certificate stays refused).
+    ``passing``: whether another attempt may help (a refused certificate stays refused). ``refused``: nobody listens there.
     """
 
-    def __init__(self, message: str, sent: bool = True, passing: bool = True) -> None:
+    def __init__(self, message: str, sent: bool = True, passing: bool = True, refused: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
         self.passing = passing
+        self.refused = refused
         self.may_have_acted = sent
 
 

@@ -341,4 +341,4 @@ def _unreachable(method: str, url: str, error: Exception, timeout: float) -> Unr
     if any(isinstance(one, (urllib3_errors.IncompleteRead, http.client.IncompleteRead)) for one in (error, cause)):
         return Unreachable(f"{where}: the connection ended in the middle of the answer")
     reason = getattr(cause, "strerror", None) or one_line(cause, 160)
-    return Unreachable(f"{where}: {'no connection' if not sent else 'no answer'} ({reason})", sent=sent)
+    return Unreachable(f"{where}: {'no connection' if not sent else 'no answer'} ({reason})", sent=sent, refused=isinstance(cause, ConnectionRefusedError))

@@ -37,6 +37,11 @@ _CONNECTING = re.compile(r"^Error -?[0-9]+ connecting to [^ ]+ ")   # who can't 
 _SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
 
 
+def comes_up(error: Exception) -> bool:
+    """Whether a node refuses because it still loads its data, or because its process does not listen yet."""
+    return type(error).__name__ == "BusyLoadingError" or any(isinstance(one, ConnectionRefusedError) for one in (error, error.__context__))
+
+
 def literal(text: str) -> str:
     """``text`` for a MATCH pattern, so that it means just itself."""
     return text.translate(_SPECIAL)

@@ -73,6 +73,11 @@ class Run:
         return None if self.check_mode else self.params.get("lock")
 
     @property
+    def waits(self) -> bool:
+        """Whether what is not there yet is waited for: a check says what is."""
+        return not self.check_mode
+
+    @property
     def requests(self) -> Results:
         """How many requests were sent; also where none was."""
         if self._service:

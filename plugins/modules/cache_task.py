@@ -13,8 +13,9 @@ description:
     every one, and the result lists each; the others act on the service as a whole.
   - Whether something has changed is what the service says that it did. Where it tells no number, C(changed) is true.
   - With O(min_interval) a job that ran a short time ago is not run again, so that a repeated or scheduled run changes nothing.
-  - V(flush_and_shutdown) ends every process that is given. It leaves out processes that are down already, and looks whether the others have really ended (or
-    were started again by whoever watches them).
+  - V(flush_and_shutdown) ends every process that is given. It leaves out processes that are down already, which is where nobody listens at their
+    address, and looks whether the others have really ended (or were started again by whoever watches them). Where a process can't be
+    reached otherwise, none is ended.
   - Check mode says C(changed) unless O(min_interval) or what is down already says otherwise; what a job would find can't be
     known beforehand.
   - Operations S009, S021, S070, S074, S075, S094 and S102 of the operations guide.
@@ -36,7 +37,7 @@ options:
     type: bool
     default: false
   wait_timeout:
-    description: How long to wait until a process has ended, for O(task=flush_and_shutdown). ISO-8601 or seconds.
+    description: How long a process may take from being asked to its end, for O(task=flush_and_shutdown). ISO-8601 or seconds.
     type: str
     default: PT60S
 attributes:

@@ -58,7 +58,8 @@ options:
     choices: [formed]
     default: formed
   wait_timeout:
-    description: Longest time until it is. Seconds or ISO-8601.
+    description:
+      - Longest time until it is. Seconds or ISO-8601. Nodes that still load their data, or do not listen yet, are waited for; not in check mode.
     type: str
     default: PT60S
 extends_documentation_fragment:
@@ -125,7 +126,7 @@ def work(run):
         raise CachingError("nodes: name every node of the cluster")
     from ansible_collections.exalt.caching.plugins.module_utils._resources.cluster import Cluster  # its library is there now
 
-    cluster = Cluster(run.params, source, run.warn)
+    cluster = Cluster(run.params, source, run.warn, waits=run.waits)
     planned = cluster.prepare()
     return apply(run, bool(cluster.steps), planned, cluster.act, always=True)
 

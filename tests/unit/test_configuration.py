@@ -142,3 +142,19 @@ def test_a_container_that_started_again_has_read_the_file_and_keeps_its_options(
     assert configuration_pending(now, [again], LIVE) == ["JAVA_OPTS is pending until again start anew"]
     anew = {"name": "anew", "started": "2026-11-26T00:03:00Z", "created": "2026-11-26T00:02:00Z"}
     assert configuration_pending(now, [anew], LIVE) == []
+
+
+def says(value: t.Any, read: t.Any = None, error: str = "") -> dict[str, t.Any]:
+    inputs = {} if read is None else {"max-total": {"value": read, "origin": "a file"}}
+    bean = {"prefix": "cache.redis.pool", "properties": {"maxTotal": value}, "inputs": inputs}
+    return {"name": "one", "error": error, "properties": {"contexts": {"a": {"beans": {"pool": bean}}}}}
+
+
+@pytest.mark.parametrize(("process", "told"), [
+    (says(300), []), (says("300"), []), (says(256, 300), []), (says(256), ["one (cache.redis.pool.maxTotal is 256)"]),
+    (says(300, 256), ["one (cache.redis.pool.maxTotal is 256)"]), (says(300, error="no answer"), ["one (no answer)"]), (says(None), []),
+    (says("******"), []), (says("******", "******"), []), (says(256, "******"), ["one (cache.redis.pool.maxTotal is 256)"]),
+    (says("***300"), ['one (cache.redis.pool.maxTotal is "***300")']),
+])
+def test_what_a_process_masks_speaks_for_nothing(process: dict[str, t.Any], told: list[str]) -> None:
+    assert pure.unread([process], pool(maxTotal=300), ["cache.redis.pool.maxTotal"]) == told

@@ -19,7 +19,7 @@ from .. import _cluster_hold, _cluster_plan, _cluster_touch, _topology
 from .._cluster_plan import Step
 from .._cluster_touch import Declared, Seen
 from .._errors import CachingError, one_line
-from .._redis import ERRORS, Redis
+from .._redis import ERRORS, Redis, comes_up
 from .._wait import Deadline, wait_for
 from .redis_nodes import failover_settings
 
@@ -31,12 +31,17 @@ _BUS = re.compile(r"@([0-9]+)")
 _Results = dict[str, t.Any]
 
 
+class _NotYet(CachingError):
+    """A node still loads its data, or does not listen yet."""
+
+
 class Cluster:
     """The nodes that are declared, and the way to what they shall be."""
 
-    def __init__(self, params: t.Mapping[str, t.Any], source: Redis, warn: t.Callable[[str], None]) -> None:
+    def __init__(self, params: t.Mapping[str, t.Any], source: Redis, warn: t.Callable[[str], None], waits: bool = True) -> None:
         self.source, self.warn = source, warn
-        self.timeout, self.replicas = t.cast("float", params["wait_timeout"]), int(params["replicas"])
+        self.replicas, self.waits = int(params["replicas"]), waits
+        self.deadline = Deadline(t.cast("float", params["wait_timeout"]))
         self.steps: list[Step] = []
         self._ips: dict[str, tuple[str, int]] = {}
         self._bus: dict[str, int] = {}
@@ -54,7 +59,7 @@ class Cluster:
     def prepare(self) -> _Results:
         """The plan; what is seen now goes into the diff."""
         for look in range(1, _LOOKS + 1):
-            seen = self._look()
+            seen = self._up()
             try:
                 plan = _cluster_plan.plan(self.declared, seen, self.replicas)
                 if not plan.steps or any(step["action"] not in _HEALING or len(seen[step.get("target", step["node"])].nodes) == 1 for step in plan.steps):
@@ -78,7 +83,7 @@ class Cluster:
 
     def act(self) -> _Results:
         """Carry the steps out, each with what it waits for; then wait until every node says that all is well."""
-        deadline = Deadline(self.timeout)
+        deadline = self.deadline
         hold, then, last = ([step for step in self.steps if step["action"] == action] for action in ("hold", "replicate", "release"))
         first = [step for step in self.steps if step not in [*hold, *then, *last]]
         done: list[Step] = []
@@ -181,6 +186,18 @@ class Cluster:
         host, port = address.rpartition(":")[::2]
         return self.source.client(host, int(port))
 
+    def _up(self) -> dict[str, Seen]:
+        """A look at nodes that may just have started: they are waited for."""
+        while True:
+            try:
+                return self._look()
+            except _NotYet as error:
+                if not self.waits:
+                    raise
+                if self.deadline.over:
+                    raise CachingError(f"{error.message}; it was waited for, {self.deadline.seconds:g} s") from None
+            self.deadline.pause(_BETWEEN)
+
     def _look(self) -> dict[str, Seen]:
         with ThreadPoolExecutor(min(16, len(self.declared))) as threads:
             found = list(threads.map(self._one, [node.address for node in self.declared]))
@@ -196,7 +213,10 @@ class Cluster:
             self._settings[address] = settings = failover_settings(client)
             client.close()
         except ERRORS as error:
-            raise self.source.refusal_at(address, error) from None
+            told = self.source.refusal_at(address, error)
+            raise (_NotYet(told.message) if comes_up(error) else told) from None
+        if info.get("loading") == "1":    # Valkey tells its cluster meanwhile, and takes no step
+            raise _NotYet(f"Redis at {address} is loading its data")
         nodes = tuple(_topology.nodes(text))
         mine = next((line for line in text.splitlines() if "myself" in line), "")
         own = next((node for node in nodes if "myself" in node.flags), None)

@@ -15,7 +15,7 @@ from .._errors import CachingError, Unreachable
 from .._reconcile import Object
 from .._service import Instance, Service
 from .._store import Store
-from .._wait import wait_for
+from .._wait import Deadline, wait_for
 from .processes import NO_SUCH_CALL, started
 
 TASKS = {
@@ -78,7 +78,7 @@ class Task:
             return False, {"diff": _NOTHING, "last_run": round(age, 1), "instances": [], "result": None, **recorded}
         planned: Object = {"diff": {"before": {}, "after": {self.task: "runs"}}, "last_run": None, "instances": [], "result": None}
         if self.task == "flush_and_shutdown":
-            up = self.service.each(self._is_up, self.instances)
+            up = self.service.each(self._runs, self.instances)
             planned["instances"] = [
                 _entry(instance, "to be shut down" if running else "is down already") for instance, running in zip(self.instances, up)
             ]
@@ -154,17 +154,26 @@ class Task:
         keys = [str(key) for key in body] if isinstance(body, list) else None
         return {**_entry(instance, "refreshed"), "changed": number is None or number > 0, "changed_keys": keys}
 
-    def _is_up(self, instance: Instance, silence: bool = True) -> bool:
-        """A process that refuses connections is down; one that accepts them and does not answer is as ``silence`` says."""
+    def _runs(self, instance: Instance) -> bool:
+        """Whether there is a process. Only where nobody listens there is none: one that can't be reached may be full of what is to be flushed."""
+        try:
+            return self._is_up(instance, ending=False)
+        except Unreachable as error:
+            raise CachingError(f"{instance.name}: whether it runs can't be seen, so no instance was ended: {error.message}") from None
+
+    def _is_up(self, instance: Instance, silence: bool = True, ending: bool = True) -> bool:
+        """A process that refuses connections is down; one that accepts them and does not answer is as ``silence`` says. Where it is not
+        ``ending``, with which its address may go, one that can't be reached is an error."""
         try:
             answer = self.service.call("liveness", instance=instance, expect=(*NO_SUCH_CALL, *_NO_PROCESS, 503), passing=(), once=True)
         except Unreachable as error:
-            if not error.passing:
+            if not error.passing or not (ending or error.sent or error.refused):
                 raise
             return error.sent and silence
         return answer.status not in _NO_PROCESS
 
     def _shut_down(self, instance: Instance) -> Object:
+        deadline = Deadline(self.wait_timeout)
         begun = started(self.service, instance, once=True)
         answered, seen = False, "it was not asked"
         try:
@@ -185,7 +194,7 @@ class Task:
             return again, "it is up, started again" if again else "it is still up"
 
         try:
-            wait_for(gone, self.wait_timeout, f"the end of {instance.name}")
+            wait_for(gone, deadline.left, f"the end of {instance.name}")
         except CachingError as error:
             return {**_entry(instance, "failed"), "error": error.message if answered else f"{seen}; {error.message}", "changed": True}
         return {**_entry(instance, "shut down"), "changed": True}

@@ -23,7 +23,9 @@ server=$(command -v valkey-server || command -v redis-server)
 # A primary that comes back without its data within cluster-node-timeout would be a primary still, and its replicas would copy the
 # emptiness. It waits until one of them has taken over. Where nothing is kept, a dump.rdb is what it once got as a replica.
 said() { sed -n "s/^$1  *//p" /etc/redis/redis.conf | tail -n 1; }
-if [ "$(said appendonly)" = yes ]; then kept=$data/appendonlydir; elif [ "$(said save)" = '""' ]; then kept=; else kept=$data/dump.rdb; fi
+named() { said "$1" | tr -d "\"'"; }
+folder=$(named appenddirname) dump=$(named dbfilename)
+if [ "$(said appendonly)" = yes ]; then kept=$data/${folder:-appendonlydir}; elif [ "$(said save)" = '""' ]; then kept=; else kept=$data/${dump:-dump.rdb}; fi
 if grep -q 'myself,master.*connected [0-9]' "$data/nodes.conf" 2>/dev/null && { [ -z "$kept" ] || [ ! -e "$kept" ]; }; then
     timeout=$(said cluster-node-timeout)
     pause=$((${timeout:-15000} * 3 / 1000 + 5))

@@ -128,6 +128,15 @@ def test_flush_and_shutdown_ends_every_process(fleet) -> None:
         group.close()
 
 
+def test_who_can_not_be_reached_is_not_taken_for_down(pair: Pair) -> None:
+    """Nobody is ended then, as what it holds would be lost; an address where nobody listens is that of a process that is down."""
+    away = {"name": "away", "url": "http://nobody.invalid:8403", "management_url": "http://nobody.invalid:8404"}
+    for check in (True, False):
+        result = run_module("cache_task", {**pair.args, "task": "flush_and_shutdown", "instances": [*pair.args["instances"], away]}, check=check)
+        assert result["failed"] and result["msg"].startswith("away: whether it runs can't be seen, so no instance was ended: "), result
+        assert "\n" not in result["msg"] and not result.get("changed") and pair.writes() == [[], []]
+
+
 BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "none": ({}, "missing required arguments: task"),
     "unknown": ({"task": "defragment"}, "value of task must be one of"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.plays import Outcome, play
+from tests.harness.scratch import free_ports
 
 NAMES = [f"caching-service-{number}" for number in (1, 2, 3)]
 
@@ -45,7 +46,9 @@ def test_stop_flushes_first_and_start_brings_everything_back(fleet, states) -> N
     assert states() == dict.fromkeys(NAMES, "STOPPED")
     (flushed,) = stopped.results("cache_task")
     assert [one["status"] for one in flushed["instances"]] == ["shut down"] * 3, flushed
-    ended(play("stop", fleet.inventory), False)
+    again = play("stop", fleet.inventory)
+    ended(again, False)
+    assert "nothing was flushed: no process of the service runs" in again.stdout, again.stdout
     judged = play("status", fleet.inventory)
     assert judged.rc != 0 and "is not healthy" in judged.stdout, judged.stdout
     ended(play("start", fleet.inventory, check=True), True)
@@ -55,6 +58,16 @@ def test_stop_flushes_first_and_start_brings_everything_back(fleet, states) -> N
     assert all(state.startswith("RUNNING") for state in after.values()) and not set(after.values()) & set(before.values())
     ended(play("start", fleet.inventory), False)
     assert states() == after
+
+
+@pytest.mark.hazard("H09")
+def test_an_instance_that_is_ready_is_not_taken_for_down(fleet, states) -> None:
+    """Such as one at another port than the inventory says."""
+    before, place = states(), f"http://127.0.0.1:{free_ports(1)[0]}"
+    wrong = [{"name": NAMES[0], "url": place, "management_url": place}]
+    refused = play("stop", fleet.inventory, extra_vars={"caching_instances": wrong, "caching_service_url": place})
+    assert refused.rc != 0 and f"{NAMES[0]}: nobody listens there, and the platform says" in refused.stdout, refused.stdout
+    assert states() == before
 
 
 def test_scale_keeps_what_runs(fleet, states) -> None:
@@ -69,5 +82,7 @@ def test_scale_keeps_what_runs(fleet, states) -> None:
     ended(play("scale", fleet.inventory, extra_vars=fewer), False)
     ended(play("scale", fleet.inventory, extra_vars={"caching_replicas": 3}), True)
     assert all(state.startswith("RUNNING") for state in states().values())
+    none = play("scale", fleet.inventory, extra_vars={"caching_replicas": 0})
+    assert none.rc != 0 and "caching_replicas is 0: that ends every instance without a flush" in none.stdout and none.changed == 0, none.stdout
     most = play("scale", fleet.inventory, extra_vars={"caching_replicas": 9})
     assert most.rc != 0 and "9 instances are wanted, and supervisor has 3 programs" in most.stdout and most.changed == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import typing as t
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -152,7 +153,7 @@ def test_what_is_wrong_with_the_nodes_is_refused_and_named(formed: Formed) -> No
     refused(cluster, "6 nodes are too few for 3 shards with 2 replicas each: it takes 9", replicas=2)
     refused(cluster, "which is not declared: add it to nodes", nodes=nodes[:5], replicas=0)
     gone = f"127.0.0.1:{free_ports(1)[0]}"
-    refused(cluster, f"Redis at {gone} can't be read: Connection refused", nodes=[*nodes[:5], {"address": gone}])
+    refused(cluster, f"Redis at {gone} can't be read: Connection refused", nodes=[*nodes[:5], {"address": gone}], wait_timeout="PT1S")
     for text, options in (
         ("nodes: an address is there more than once", {"nodes": [*nodes, nodes[0]]}),
         ("redis_nodes: 'redis' is not host:port", {"nodes": [{"address": "redis"}]}),
@@ -199,6 +200,35 @@ def test_three_nodes_that_speak_tls_become_a_cluster(tmp_path: Path) -> None:
         assert accepted(run_module("redis_cluster", secured))["changed"] is False and cluster.whole()
     finally:
         cluster.down()
+
+
+@pytest.mark.parametrize("flavour", ["valkey", "redis"])
+def test_a_node_that_comes_up_and_loads_its_data_is_waited_for(flavour: str, tmp_path: Path) -> None:
+    with Scratch(tmp_path / "c", flavour, shards=3, replicas=0) as cluster:
+        node = cluster.nodes[0]
+        heals.fill(cluster)
+        with cluster.cluster() as client:
+            for number in range(1500):
+                client.set(f"large:{number}", "x" * 100)
+        cluster.client(node).config_set("rdbcompression", "no")
+        cluster.client(node).save()
+        cluster.kill(node)
+        down = run(cluster, check=True, replicas=0)
+        assert down.get("failed") and "Connection refused" in down["msg"] and down.seconds < 20, "a check says what is, and does not wait"
+        with ThreadPoolExecutor(1) as threads:
+            begun = threads.submit(run, cluster, replicas=0)
+            time.sleep(2)
+            cluster.options = {"key-load-delay": "10000", "loading-process-events-interval-bytes": "1024"}
+            cluster.start(node)
+            cluster.until(lambda: loading(cluster, node), "the node does not load")
+            late = run(cluster, replicas=0, wait_timeout="PT1S")
+            assert late.get("failed") and "loading" in late["msg"] and late["msg"].endswith("it was waited for, 1 s"), late
+            done = begun.result()
+        assert accepted(done)["changed"] is False and heals.missing(cluster) == 0 and cluster.whole()
+
+
+def loading(cluster: Scratch, node: Node) -> bool:
+    return t.cast("int", cluster.client(node).info("persistence")["loading"]) == 1
 
 
 class Losing(Cut):
