@@ -69,7 +69,7 @@ def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
     assert {"regions", "settings", "service-configuration", "redis-nodes"} <= names
     canaries = Canaries(**{name: fleet.state.secret(name) for name in ("redis_password", "redis_service_password", "admin_token", "api_token")})
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
-    found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config")}
+    found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config:local")}
     assert b"kept-in-a-backup" in found["regions.json"] and b"maxmemory" in found["redis-nodes.json"]
     assert not [finding for name, content in found.items() for finding in canaries.in_bytes(content, name)]
 
@@ -88,7 +88,7 @@ def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
 
     def ids() -> list[str]:
         store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
-        return sorted({entry.name.split("/")[2] for entry in store.entries("documents/config")})
+        return sorted({entry.name.split("/")[2] for entry in store.entries("documents/config:local")})
 
     accepted(run_module("cache_region", {**fleet.args, "regions": [region, gone]}))
     accepted(run_module("cache_feature", {**fleet.args, "features": [flag]}))
