@@ -86,8 +86,12 @@ def test_a_backup_is_taken_once(options, data) -> None:
     assert sorted(psyncs) == sorted(shard["node"] for shard in backup["shards"]), "each shard is read once, from one node"
     order = [entry.name.rpartition("/")[2] for entry in sorted(open_store(options["direct"]).entries("backups"), key=lambda entry: -entry.age)]
     assert set(order) == {"manifest.json", "verified.json", "nodes.json.zst", *(shard["object"] for shard in backup["shards"])}, "and nothing else"
+    shown = {"before": {}, "after": {"backup": "regular", "shards": sorted(shard["slots"] for shard in backup["shards"])}}
+    for one in (predicted, taken):
+        assert {**one["diff"], "after": {**one["diff"]["after"], "shards": sorted(one["diff"]["after"]["shards"])}} == shown
     again = accepted(run("redis_backup", options, max_age="PT1H"))
     assert again["changed"] is False and again["backup"]["id"] == backup["id"] and again["backup"]["verified"] is True
+    assert again["diff"] == {"before": {}, "after": {}}
     assert accepted(run("redis_backup", options, max_age="PT1H", check=True))["changed"] is False
     # a safety backup is none of the regular ones
     other = accepted(run("redis_backup", options, kind="safety"))["backup"]
