@@ -172,6 +172,8 @@ def test_what_was_never_verified_fills_no_place_of_a_good_one(options, data) -> 
     ("redis_backup", {"quiesce": "PT5M"}, "quiesce: writes can't be held for more than 30 s"),
     ("redis_backup", {"quiesce": "PT1S", "parallel": 1}, "quiesce: it needs parallel: 0"),
     ("redis_backup", {"max_lag": "soon"}, "max_lag: 'soon' is not a duration"),
+    ("redis_backup", {"redis_timeout": 0}, "redis_timeout: it must be more than 0 and at most 3600 seconds, not 0"),
+    ("redis_backup", {"store_timeout": "PT2H"}, "store_timeout: it must be more than 0 and at most 3600 seconds, not PT2H"),
     ("redis_backup", {"redis_nodes": []}, "redis_nodes: give at least one node"),
     ("redis_backup", {"redis_password": "wrong", "redis_username": "default"}, "does not accept the user or password"),
     ("redis_backup", {"redis_username": "observer"}, "observer"),
