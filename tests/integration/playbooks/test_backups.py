@@ -39,6 +39,8 @@ def test_taken_verified_and_pruned(fleet, wanted) -> None:
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
     none = play("verify_backups", fleet.inventory, extra_vars=options)
     assert none.rc != 0 and "there is no verified regular backup of local" in none.stdout
+    unknown = play("verify_backups", fleet.inventory, extra_vars={**options, "caching_objectives": {"rpos": "PT1H"}})
+    assert unknown.rc != 0 and "caching_objectives: it takes rpo and rto, not rpos" in unknown.stdout
     ended(play("backup", fleet.inventory, check=True, extra_vars=options), 1)
     assert not store.entries("backups")
     first = ended(play("backup", fleet.inventory, extra_vars=options), 1)
