@@ -54,8 +54,8 @@ campaigns: folders ## long trials that make test leaves out; TESTS= narrows, PLA
 fleet-up: setup known-platform ## start a trial fleet (PLATFORM=local; TLS=1: with TLS on Redis)
 	@$(PY) -m tests.fleet.$(PLATFORM) up
 
-fleet-down: setup known-platform ## stop it and remove its state
-	@$(PY) -m tests.fleet.$(PLATFORM) down
+fleet-down: setup known-platform ## stop it and remove its state; without PLATFORM: every one that runs
+	@$(PY) -m $(if $(filter file,$(origin PLATFORM)),tests.fleet.down,tests.fleet.$(PLATFORM) down)
 
 fleet-status: setup known-platform ## how it is
 	@$(PY) -m tests.fleet.$(PLATFORM) status

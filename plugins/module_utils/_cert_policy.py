@@ -18,7 +18,7 @@ _SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*%")
 _DAY = 86400.0
 SKEW = 300.0             # how far back a certificate begins, for the clocks of clients that are behind
 SHORTEST = 600.0
-ROOM = 64                # characters of a part of the subject
+ROOM = 64                # bytes of a part of the subject
 LONGEST = 100 * 365 * _DAY
 
 
@@ -73,8 +73,9 @@ def threshold(text: str, limit: float | None = None, option: str = "renew_before
 
 def fitting(option: str, value: str) -> str:
     """A part of the subject, which has little room."""
-    if len(value) > ROOM:
-        raise CachingError(f"{option}: it has {len(value)} characters, and a certificate has room for {ROOM}; names belong into subject_alt_names")
+    size = len(value.encode("utf-8", "replace"))
+    if size > ROOM:
+        raise CachingError(f"{option}: it has {size} bytes, and a certificate has room for {ROOM}; names belong into subject_alt_names")
     return value
 
 

@@ -38,6 +38,14 @@ def parse(value: object, name: str = "duration") -> Decimal:
     return seconds
 
 
+def within(value: object, name: str, longest: int = 3600) -> float:
+    """Seconds of a time limit: more than none, which would fail at once, and at most ``longest``."""
+    seconds = parse(value, name)
+    if not 0 < seconds <= longest:
+        raise CachingError(f"{name}: it must be more than 0 and at most {longest} seconds, not {one_line(value, 40)}")
+    return float(seconds)
+
+
 def to_iso(seconds: Decimal) -> str:
     """The one way that durations are sent and shown: hours, minutes and seconds, as Java prints them."""
     whole, fraction = divmod(seconds, 1)

@@ -14,7 +14,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from . import _redis_tls, _topology
-from ._duration import parse
+from ._duration import within
 from ._errors import CachingError, one_line
 from ._wait import Deadline
 
@@ -54,7 +54,7 @@ class Redis:
         self.seeds = [_host_port(node, "redis_nodes") for node in params.get("redis_nodes") or []]
         moved = {str(old): str(new) for old, new in (params.get("redis_address_map") or {}).items()}
         self._moved = {_host_port(old, "redis_address_map"): _host_port(new, "redis_address_map") for old, new in moved.items()}
-        timeout = float(parse(params.get("redis_timeout", 5), "redis_timeout"))
+        timeout = within(params.get("redis_timeout", 5), "redis_timeout")
         self._options: dict[str, t.Any] = {
             "username": params.get("redis_username"), "password": params.get("redis_password"),
             "socket_timeout": timeout, "socket_connect_timeout": timeout,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 import traceback
 import typing as t
 
@@ -23,6 +24,7 @@ if t.TYPE_CHECKING:
     from ._redis import Redis
 
 Results = dict[str, t.Any]
+OLDEST = (3, 11)
 _GARBAGE = 20_000   # new objects between two looks for garbage; by default so few that it costs a tenth of a module's start
 _PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
 
@@ -106,6 +108,9 @@ def main(work: t.Callable[[Run], Results], argument_spec: Spec, **options: t.Any
     gc.freeze()  # what is loaded stays to the end
     gc.set_threshold(_GARBAGE)
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
+    if sys.version_info < OLDEST:  # everything can still be imported there, but not run
+        told = ".".join(map(str, sys.version_info[:2]))
+        module.fail_json(msg=f"exalt.caching needs Python 3.11 or newer where its modules run, this is {told}: set ansible_python_interpreter")
     module.no_log_values.update(_passwords(module.params))
     run = Run(module)
     failure: tuple[str, Results] | None = None

@@ -11,7 +11,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
-from ._duration import parse
+from ._duration import within
 from ._endpoints import ROLES, Endpoint, table
 from ._errors import ApiError, CachingError, describe_body, one_line
 from ._http import PASSING_FAULTS, Answer, Http, check_url
@@ -53,13 +53,10 @@ class Service:
             raise CachingError(f"instances: two of them have the same name, {one_line(twice, 60)}; give each its own")
         self._any = self._places(params)
         self.concurrency = _whole(params.get("concurrency", 8), "concurrency", 1, 64)
-        timeout = float(parse(params.get("timeout", 10), "timeout"))
-        if not 0 < timeout <= 3600:
-            raise CachingError("timeout: it must be more than 0 seconds and at most an hour")
         self.http = Http(
             validate_certs=params.get("validate_certs", True), ca_path=params.get("ca_path"),
             client_cert=params.get("client_cert"), client_key=params.get("client_key"),
-            timeout=timeout, retries=_whole(params.get("retries", 3), "retries", 0, 20), concurrency=self.concurrency,
+            timeout=within(params.get("timeout", 10), "timeout"), retries=_whole(params.get("retries", 3), "retries", 0, 20), concurrency=self.concurrency,
         )
 
     @property

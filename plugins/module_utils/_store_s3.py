@@ -21,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from . import _s3_errors as errors
-from ._duration import parse
+from ._duration import within
 from ._errors import CachingError, one_line
 from ._store_port import Entry, Reader, Writer, checked, missing
 from ._store_s3_write import Upload
@@ -52,7 +52,7 @@ class S3:
         self.bucket = bucket
         self.root = f"{prefix}/" if prefix else ""
         self.place = f"s3://{bucket}" + (f"/{prefix}" if prefix else "")
-        self.timeout = float(parse(params.get("store_timeout") or "PT40S", "store_timeout"))
+        self.timeout = within(params.get("store_timeout") or "PT40S", "store_timeout")
         self.encryption: Answer = {}
         if params.get("store_sse"):
             self.encryption["ServerSideEncryption"] = params["store_sse"]

@@ -56,7 +56,7 @@ options:
   single_instance:
     description:
       - Says that O(service_url) leads to the only process of the service. Metrics belong to a process, so without it they
-        need O(instances).
+        need O(instances), and a warning says that O(subset=configuration) is that of one process behind a load balancer.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -182,6 +182,8 @@ METRIC = {"name": {"type": "str", "required": True}, "tags": {"type": "dict", "d
 
 
 def work(run):
+    if "configuration" in run.params["subset"] and not run.service.instances and not run.params["single_instance"]:
+        run.warn("only service_url is known: behind a load balancer this is the configuration of one process; give instances")
     return {"changed": False, **info.read(run.service, run.params["subset"], run.params)}
 
 

@@ -39,7 +39,7 @@ options:
     type: str
     default: Caching service
   formats:
-    description: What to write; V(json) is always needed.
+    description: What to write. V(json) is always written, as the page, the trend and the next report are made from it.
     type: list
     elements: str
     choices: [json, html]

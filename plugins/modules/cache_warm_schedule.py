@@ -22,7 +22,7 @@ author:
   - Exalt Caching Contributors (@exalt)
 options:
   schedules:
-    description: The schedules. What is not declared of a schedule stays as it is.
+    description: The schedules. What is not declared of a schedule stays as it is, but for O(schedules[].enabled).
     type: list
     elements: dict
     default: []
@@ -41,7 +41,9 @@ options:
         description: How it is warmed, such as V(popular-items) or V(all-items). Needed for a new schedule.
         type: str
       enabled:
-        description: Whether it runs.
+        description:
+          - Whether it runs. One that is declared does where this is not given, also if it was disabled before, as disabled is how a schedule
+            is absent where the service can't delete.
         type: bool
         default: true
       state:

@@ -131,8 +131,6 @@ attributes:
   idempotent:
     support: partial
     details: With O(max_age) a second run changes nothing; with V(PT0S) each run takes another backup.
-  diff_mode:
-    support: none
 requirements:
   - anycrc >= 2.1
   - zstandard >= 0.23
@@ -200,7 +198,7 @@ def work(run):
     backup = Backup(run.params, source, run.store, run.warn)
     recent = backup.recent()
     if recent:
-        return {"changed": False, "backup": result(recent.manifest, True), "summary": {"taken": []}}
+        return {"changed": False, "backup": result(recent.manifest, True), "summary": {"taken": []}, "diff": backup.diff()}
     backup.prepare()
 
     def act():
@@ -211,7 +209,11 @@ def work(run):
         finally:
             progress.close()
 
-    planned = {"backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)}, "summary": {"taken": [f"one ({run.params['kind']})"]}}
+    planned = {
+        "backup": {"kind": run.params["kind"], "plan": _backup_plan.shown(backup.plan)},
+        "summary": {"taken": [f"one ({run.params['kind']})"]},
+        "diff": backup.diff(),
+    }
     return apply(run, True, planned, act)
 
 

@@ -23,7 +23,7 @@ options:
     type: list
     elements: str
   id:
-    description: The set to return with its contents. One that is not whole is an error.
+    description: The set to return with its contents. One that is not whole is an error; one that is not there is an empty list in RV(documents).
     type: str
   newest:
     description: Return the newest set that is whole, with its contents.

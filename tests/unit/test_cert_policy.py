@@ -124,8 +124,10 @@ def test_spans(seconds: float, text: str) -> None:
 
 def test_what_has_no_room_is_told() -> None:
     assert fitting("common_name", "x" * 64) == "x" * 64
-    with pytest.raises(CachingError, match="^common_name: it has 65 characters"):
+    with pytest.raises(CachingError, match="^common_name: it has 65 bytes"):
         fitting("common_name", "x" * 65)
+    with pytest.raises(CachingError, match="^common_name: it has 66 bytes"):
+        fitting("common_name", "ö" * 33)
 
 
 # ---- reasons

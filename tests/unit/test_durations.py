@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from ansible_collections.exalt.caching.plugins.module_utils._duration import normal, parse, to_iso
+from ansible_collections.exalt.caching.plugins.module_utils._duration import normal, parse, to_iso, within
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +44,15 @@ def test_refused_in_one_line_that_names_the_option(text: object) -> None:
 def test_months_are_refused_with_the_reason() -> None:
     with pytest.raises(CachingError, match="months and years have no fixed length"):
         parse("P1M")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(1, 1.0), ("PT1H", 3600.0), ("PT0S", None), (0, None), ("PT1H1S", None), ("soon", None)])
+def test_a_limit_is_more_than_nothing(text: object, seconds: float | None) -> None:
+    if seconds:
+        assert within(text, "redis_timeout") == seconds
+        return
+    with pytest.raises(CachingError, match="^redis_timeout: .*(more than 0 and at most 3600 seconds|not a duration)"):
+        within(text, "redis_timeout")
 
 
 @given(st.decimals(min_value=0, max_value=10**11, places=9))

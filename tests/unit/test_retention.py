@@ -76,6 +76,30 @@ def test_a_policy_that_keeps_nothing_is_refused(policy: Policy, minimum: int, to
         checked(policy, minimum)
 
 
+def test_a_failure_tells_what_was_done(tmp_path: Path) -> None:
+    store = open_store({"store_url": f"file://{tmp_path}"})
+    ids = [make(store, "demo", NOW - number * DAY, "regular", KEY) for number in range(4)]
+    options = {**{f"keep_{name}": value for name, value in Policy(last=1)._asdict().items()}, "minimum_redundancy": 1, "hold": [], "release": []}
+    catalogue = Catalogue(store, "demo", KEY)
+    catalogue.now = lambda: float(NOW)
+    pruning = Pruning(options, catalogue)
+    pruning.look()
+    planned, delete = list(pruning.removed), store.delete
+    assert sorted(planned) == sorted(ids[1:])
+
+    def failing(name: str) -> None:
+        if planned[1] in name:
+            raise CachingError("the store is away")
+        delete(name)
+
+    store.delete = failing
+    with pytest.raises(CachingError, match="the store is away") as caught:
+        pruning.act()
+    results = caught.value.results
+    assert results["changed"] is True and results["removed"] == planned[:1] and sorted(results["kept"]) == sorted({*ids} - {planned[0]})
+    assert results["reasons"][planned[1]] == "to be removed, but the run failed" and sorted(results["diff"]["after"]["backups"]) == sorted(results["kept"])
+
+
 # A backup that is forged for less than an hour ahead, with the right key, is as good as a clock that is wrong by that.
 class Retention(RuleBasedStateMachine):
     """Backups come, fail, rot, are forged and held, the clock goes on, and pruning runs between."""

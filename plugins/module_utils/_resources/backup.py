@@ -72,6 +72,10 @@ class Backup:
         if not self.key:
             self.warn("signing_key is not given: nobody can tell later whether this backup was changed in the store")
 
+    def diff(self) -> dict[str, t.Any]:
+        """The same in check mode: a shard may come from another node than was planned, but not with other slots."""
+        return {"before": {}, "after": {"backup": self.params["kind"], "shards": [source.label for source in self.plan]} if self.plan else {}}
+
     def _by_file(self, source: Source) -> bool:
         """Whether the node will write a file of its own before it sends."""
         if self.quiesce:
@@ -173,7 +177,7 @@ class Backup:
         except CachingError as error:
             why = "was not verified" if error.results.get("lost") else "does not verify"
             told = f"the backup {one.id} was written, but {why}: {error.message}. It counts for nothing; run it again"
-            raise CachingError(told, changed=True, backup=result(manifest, False)) from None
+            raise CachingError(told, changed=True, backup=result(manifest, False), diff=self.diff()) from None
         record = _manifest.verification(document, level, int(time.time() * 1000))
         name = f"{_manifest.folder(self.catalogue.cluster, one.id)}/{_manifest.VERIFIED}"
         self.store.put_if_absent(name, _manifest.signed("verification", record, self.key))

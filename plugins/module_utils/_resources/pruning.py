@@ -30,6 +30,7 @@ class Pruning:
         self.reasons: dict[str, str] = {}
         self.removed: list[str] = []
         self.leftovers = backup_life.Leftovers([], [], [])
+        self.uncollected: list[str] = []
 
     def look(self) -> None:
         """Decide. It only reads, and reads the newest sets whole."""
@@ -84,34 +85,40 @@ class Pruning:
             "problems": [f"{one.id}: {one.problem}" for one in self.sets if one.problem], "leftovers": self.leftovers.names,
             "diff": {
                 "before": {"backups": [one.id for one in self.sets], "leftovers": self.leftovers.names},
-                "after": {"backups": [one.id for one in self.sets if one.id not in removed], "leftovers": []},
+                "after": {"backups": [one.id for one in self.sets if one.id not in removed], "leftovers": self.uncollected},
             } if self.changes else {"before": {}, "after": {}},
         }
 
     def act(self) -> None:
+        """What was planned. After a failure the results tell what of it was done."""
         store, prefix = self.catalogue.store, _manifest.folder(self.catalogue.cluster)
-        done: list[str] = []
+        planned, self.removed, touched = self.removed, [], False
+        self.uncollected = self.leftovers.names
         try:
             for name in self.hold:
-                store.put_if_absent(f"{prefix}/holds/{name}", b"{}\n")
+                touched |= store.put_if_absent(f"{prefix}/holds/{name}", b"{}\n")
             for name in self.release:
                 store.delete(f"{prefix}/holds/{name}")
+                touched = True
             by_id = {one.id: one for one in self.sets}
-            for identifier in self.removed:
+            for identifier in planned:
                 if store.get(f"{prefix}/holds/{identifier}") is not None:
                     raise CachingError(f"{identifier} was held by somebody else meanwhile; nothing more was removed")
                 self._remove(by_id[identifier])
-                done.append(identifier)
+            touched |= bool(self.uncollected)
             backup_life.collect(self.catalogue, self.leftovers)
+            self.uncollected = []
             left = {one.id for one in self.catalogue.sets()} & set(self.removed)
             if left:
                 raise CachingError(f"still in the store after their removal: {', '.join(sorted(left))}")
         except CachingError as error:
-            raise CachingError(error.message, changed=bool(done or self.hold or self.release), removed=done) from None
+            self.reasons.update({name: "to be removed, but the run failed" for name in planned if name not in self.removed})
+            raise CachingError(error.message, **{**self.results, "changed": touched or bool(self.removed)}) from None
 
     def _remove(self, one: Set) -> None:
         """The manifest first: what is left of a removal that breaks off is no backup any more, and the next run collects it."""
         folder = _manifest.folder(self.catalogue.cluster, one.id)
         self.catalogue.store.delete(f"{folder}/{_manifest.MANIFEST}")
+        self.removed.append(one.id)
         for entry in self.catalogue.store.entries(folder):
             self.catalogue.store.delete(entry.name)

@@ -50,8 +50,8 @@ class Reports:
         today = time.strftime("%Y-%m-%d", time.gmtime())
         self.date = _checked_date(params["date"]) if params["date"] else today
         self.publish_url = check_url(params["publish_url"], "publish_url") if params["publish_url"] else ""
-        if "json" not in params["formats"]:
-            raise CachingError("formats: json is always needed, as the trend and the next report are made from it")
+        if not params["formats"]:
+            raise CachingError("formats: give json, html or both")
         if not 0 <= params["compare_with"] <= 366:
             raise CachingError("compare_with: it goes from 0 to 366 earlier reports")
         self.html_wanted = "html" in params["formats"]

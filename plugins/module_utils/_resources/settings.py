@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import ApiError, CachingError, Unreachable
+from .._errors import ApiError, CachingError, Unreachable, one_line
 from .._reconcile import Change, Object
 from .._service import Instance, Service
 from .features import Features
@@ -27,6 +27,8 @@ class Settings:
         self.paths = params["configuration_paths"]
         if unknown := sorted(set(self.paths) - set(SECTIONS)):
             raise CachingError(f"configuration_paths: there is no section {unknown[0]}; the sections are {', '.join(SECTIONS)}")
+        if other := next((name for name, path in self.paths.items() if not isinstance(path, str)), None):
+            raise CachingError(f"configuration_paths: the path of {other} must be a text such as cache.redis.pool, not {one_line(repr(self.paths[other]), 60)}")
         self.want = declared(params)
         twins = {TWINS[name] for name in self.want if name in TWINS} - set(self.want)  # they follow what is declared
         self._fields = {name: kind for name, kind in KINDS.items() if name not in twins}

@@ -42,6 +42,14 @@ class Second:
         return int((self.folder / "supervisord.pid").read_text())
 
 
+def test_every_fleet_is_stopped_and_none_that_never_ran_is_needed(tmp_path: Path) -> None:
+    environment = {**os.environ, "EXALT_CACHING_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "tests.fleet.down"], cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    platforms = ("compose", "kubernetes", "local", "systemd")
+    assert (done.returncode, done.stdout) == (0, "".join(f"{platform}: is not running\n" for platform in platforms)), done.stderr
+    assert not [found for found in tmp_path.rglob("*") if found.is_file()], "it builds nothing"
+
+
 def listening() -> list[str]:
     """Ports of the second fleet's network that answer."""
     found = []

@@ -83,6 +83,10 @@ def test_configuration_without_secrets(service) -> None:
     target = service()
     plain = read(target, "configuration", region=None)["configuration"]
     assert plain[0]["error"] == "" and "contexts" in plain[0]["properties"]
+    told = "only service_url is known: behind a load balancer this is the configuration of one process; give instances"
+    for single in (False, True):
+        one = read(target, "configuration", instances=[], single_instance=single)
+        assert (told in str(one.get("warnings"))) is not single
     canary = "canary-55ab"
     beans = {"redis": {"prefix": "spring.data.redis", "properties": {
         "host": "redis", "password": canary, "url": f"redis://:{canary}@redis:6379", "nested": [{"apiKey": canary}], "options": f"-Dx.password={canary}"}}}

@@ -131,6 +131,11 @@ def test_what_the_service_does_not_tell_is_null_with_a_reason(service, tmp_path)
     assert all("404" in report["missing"][name] for name in ("regions", "top_regions", "recommendations"))
 
 
+def test_a_page_alone_is_written_with_its_json(service, tmp_path) -> None:
+    result = accepted(make(service(), tmp_path, formats=["html"]))
+    assert Path(result["json_path"]).exists() and Path(result["html_path"]).exists()
+
+
 def test_without_the_service_nothing_is_good(service, tmp_path) -> None:
     target = service()
     target.proxy.break_with({"status": 503, "body": ""})
@@ -145,7 +150,7 @@ def test_without_the_service_nothing_is_good(service, tmp_path) -> None:
         ({"date": "yesterday"}, "date: 'yesterday' is not a date"),
         ({"date": "2026-02-30"}, "is not a date"),
         ({"date": "2020-01-01"}, "there is no daily report of 2020-01-01"),
-        ({"formats": ["html"]}, "formats: json is always needed"),
+        ({"formats": []}, "formats: give json, html or both"),
         ({"formats": ["pdf"]}, "formats"),
         ({"compare_with": -1}, "compare_with: it goes from 0 to 366"),
         ({"publish_url": "monitoring"}, "publish_url: 'monitoring' is not a URL"),

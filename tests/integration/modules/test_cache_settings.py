@@ -233,6 +233,7 @@ BAD: dict[str, tuple[dict[str, t.Any], str]] = {
     "capacity": ({**ONE, "redis_pool": {"max_total": 5000}, "max_clients": 4000}, "is more than max_clients 4000 of a node of Redis"),
     "strategy-number": ({**ONE, "strategies": {"products": 5}}, "strategies.products: 5 is no strategy"),
     "paths": ({**ONE, "configuration_paths": {"pool": "x"}}, "configuration_paths: there is no section pool"),
+    "paths-number": ({**ONE, "configuration_paths": {"redis_pool": 5}}, "configuration_paths: the path of redis_pool must be a text such as"),
     "token": ({**ONE, "monitor_token": "wrong", "redis_pool": {"max_total": 5}}, "is monitor_token right for this service?"),
     "store": ({**ONE, "store_url": "ftp://x", "redis_pool": {"max_total": 5}}, "is not a store"),
 }

@@ -280,7 +280,7 @@ def test_what_is_refused_leaves_what_is_there(provided: Args, others: Others, tm
 BAD: dict[str, tuple[Args, str]] = {
     "no-names": ({"subject_alt_names": []}, "subject_alt_names: name everything that clients connect to"),
     "name": ({"subject_alt_names": ["a b"]}, "subject_alt_names: 'a b' is neither"),
-    "common": ({"common_name": "x" * 65}, "common_name: it has 65 characters"), "usages": ({"usages": []}, "usages: server, client, or both"),
+    "common": ({"common_name": "x" * 65}, "common_name: it has 65 bytes"), "usages": ({"usages": []}, "usages: server, client, or both"),
     "validity": ({"validity": "P1Y"}, "validity: 'P1Y' is not a duration; months and years"),
     "short": ({"validity": "PT1M"}, "validity: it must be between PT10M"),
     "threshold": ({"renew_before": "P90D"}, "renew_before: 90 days is not shorter than validity (90 days), so every run would renew"),

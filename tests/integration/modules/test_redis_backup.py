@@ -86,8 +86,12 @@ def test_a_backup_is_taken_once(options, data) -> None:
     assert sorted(psyncs) == sorted(shard["node"] for shard in backup["shards"]), "each shard is read once, from one node"
     order = [entry.name.rpartition("/")[2] for entry in sorted(open_store(options["direct"]).entries("backups"), key=lambda entry: -entry.age)]
     assert set(order) == {"manifest.json", "verified.json", "nodes.json.zst", *(shard["object"] for shard in backup["shards"])}, "and nothing else"
+    shown = {"before": {}, "after": {"backup": "regular", "shards": sorted(shard["slots"] for shard in backup["shards"])}}
+    for one in (predicted, taken):
+        assert {**one["diff"], "after": {**one["diff"]["after"], "shards": sorted(one["diff"]["after"]["shards"])}} == shown
     again = accepted(run("redis_backup", options, max_age="PT1H"))
     assert again["changed"] is False and again["backup"]["id"] == backup["id"] and again["backup"]["verified"] is True
+    assert again["diff"] == {"before": {}, "after": {}}
     assert accepted(run("redis_backup", options, max_age="PT1H", check=True))["changed"] is False
     # a safety backup is none of the regular ones
     other = accepted(run("redis_backup", options, kind="safety"))["backup"]
@@ -168,6 +172,8 @@ def test_what_was_never_verified_fills_no_place_of_a_good_one(options, data) -> 
     ("redis_backup", {"quiesce": "PT5M"}, "quiesce: writes can't be held for more than 30 s"),
     ("redis_backup", {"quiesce": "PT1S", "parallel": 1}, "quiesce: it needs parallel: 0"),
     ("redis_backup", {"max_lag": "soon"}, "max_lag: 'soon' is not a duration"),
+    ("redis_backup", {"redis_timeout": 0}, "redis_timeout: it must be more than 0 and at most 3600 seconds, not 0"),
+    ("redis_backup", {"store_timeout": "PT2H"}, "store_timeout: it must be more than 0 and at most 3600 seconds, not PT2H"),
     ("redis_backup", {"redis_nodes": []}, "redis_nodes: give at least one node"),
     ("redis_backup", {"redis_password": "wrong", "redis_username": "default"}, "does not accept the user or password"),
     ("redis_backup", {"redis_username": "observer"}, "observer"),

@@ -131,12 +131,12 @@ def test_objects_are_saved_without_secrets_in_clear(cluster: Cluster) -> None:
     kept = cluster.play("backup_config", caching_store_url=f"file://{place}", caching_signing_key="for the test")
     assert kept.rc == 0 and "left out: Secret caching-service-secret, Secret caching-service-tls" in " ".join(kept.stdout.split()), kept.stdout
     (runner,) = cluster.pods("caching-runner")
-    saved = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config/*/workloads.json")
+    saved = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config:*/*/workloads.json")
     found = json.loads(saved)["items"]
     kinds = {"Deployment", "StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount"}
     assert {one["kind"] for one in found} == kinds and all("status" not in one for one in found)
     assert not [word for word in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "clusterIPs") if f'"{word}"' in saved]
-    everything = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config/*/*")
+    everything = cluster.inside(runner.metadata.name, "sh", "-c", f"cat {place}/documents/config:*/*/*")
     assert not [name for name in SECRETS if cluster.state.secret(name) in everything]
     assert not [name for name in SECRETS if base64.b64encode(cluster.state.secret(name).encode()).decode() in everything]
 

@@ -39,6 +39,8 @@ def test_taken_verified_and_pruned(fleet, wanted) -> None:
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
     none = play("verify_backups", fleet.inventory, extra_vars=options)
     assert none.rc != 0 and "there is no verified regular backup of local" in none.stdout
+    unknown = play("verify_backups", fleet.inventory, extra_vars={**options, "caching_objectives": {"rpos": "PT1H"}})
+    assert unknown.rc != 0 and "caching_objectives: it takes rpo and rto, not rpos" in unknown.stdout
     ended(play("backup", fleet.inventory, check=True, extra_vars=options), 1)
     assert not store.entries("backups")
     first = ended(play("backup", fleet.inventory, extra_vars=options), 1)
@@ -69,7 +71,7 @@ def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
     assert {"regions", "settings", "service-configuration", "redis-nodes"} <= names
     canaries = Canaries(**{name: fleet.state.secret(name) for name in ("redis_password", "redis_service_password", "admin_token", "api_token")})
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
-    found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config")}
+    found = {entry.name.rpartition("/")[2]: store.get(entry.name) or b"" for entry in store.entries("documents/config:local")}
     assert b"kept-in-a-backup" in found["regions.json"] and b"maxmemory" in found["redis-nodes.json"]
     assert not [finding for name, content in found.items() for finding in canaries.in_bytes(content, name)]
 
@@ -88,7 +90,7 @@ def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
 
     def ids() -> list[str]:
         store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
-        return sorted({entry.name.split("/")[2] for entry in store.entries("documents/config")})
+        return sorted({entry.name.split("/")[2] for entry in store.entries("documents/config:local")})
 
     accepted(run_module("cache_region", {**fleet.args, "regions": [region, gone]}))
     accepted(run_module("cache_feature", {**fleet.args, "features": [flag]}))

@@ -68,6 +68,9 @@ def test_variables_that_arrive_as_text(inventory, proxies, fleet) -> None:
         outcome = play("status", inventory, extra_vars={**proxies.extra_vars, **{name: write(value) for name, value in structured.items()}})
         assert outcome.rc == 0 and "local is healthy" in outcome.stdout and outcome.stdout.count("% of its memory") == 6, outcome.stdout
     assert {record["token"] for record in proxies.proxy.records() if record["path"].endswith("/regions")} >= {"admin"}
+    by_instances = {**proxies.extra_vars, "caching_service_url": "", "caching_instances": json.dumps(proxies.instances)}
+    outcome = play("status", inventory, extra_vars=by_instances)
+    assert outcome.rc == 0 and "local is healthy" in outcome.stdout, outcome.stdout
 
 
 @pytest.mark.operation("S038", "S040")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
@@ -40,7 +41,8 @@ def test_keys_that_were_lost_are_brought_back(fleet, kept: dict[str, t.Any], tmp
     for number in range(0, 300, 2):
         cluster.delete(f"drill:{number}")
     cluster.set("drill:1", "mine", ex=9000)
-    wanted = {**kept, "caching_restore_keys": ["drill:*"], "caching_restore_on_conflict": "skip", "caching_kpi_window": 1, "caching_kpi_gate": "never"}
+    as_text = {"caching_restore_keys": "*rill:*", "caching_previous_signing_keys": json.dumps([KEY, "canary, older"]), "caching_signing_key": "canary-newer"}
+    wanted = {**kept, **as_text, "caching_restore_on_conflict": "skip", "caching_kpi_window": 1, "caching_kpi_gate": "never"}
     listing = sorted(tmp_path.rglob("*"))
     plan = play("restore_redis", fleet.inventory, check=True, extra_vars=wanted)
     said = " ".join(plan.stdout.split())
@@ -74,6 +76,7 @@ def test_a_drill_shows_rpo_and_rto_and_leaves_nothing(fleet, kept: dict[str, t.A
     assert "RETRYING" not in outcome.stdout and "WARNING" not in outcome.stdout + outcome.stderr, outcome.stdout + outcome.stderr
     records = [path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file() and "drills" in path.parts]
     assert any(b"rto_seconds" in record for record in records)
+    assert all(path.name.endswith("-local") for path in (tmp_path / "store/documents/drills").iterdir()), "fleets may share a store"
     late = play("drill", fleet.inventory, extra_vars={**kept, "caching_objectives": {"rpo": "PT0.001S", "rto": "PT0.001S"}})
     assert late.rc != 0 and "is past its objectives: RPO" in late.stdout and "RTO" in late.stdout and servers() == before, late.stdout
 
