@@ -78,12 +78,12 @@ def test_a_project_of_compose_is_the_same_from_text(write: t.Callable[[t.Any], s
         text = {name: write(value) for name, value in structured.items()}
     assert project(**text) == wanted
     redis = wanted["services"]["redis-cluster-0"]
-    assert redis["networks"]["default"]["ipv4_address"] == "10.1.2.20" and redis["command"] == ["redis-server", "/etc/redis/redis.conf"]
+    assert redis["networks"]["default"]["ipv4_address"] == "10.1.2.20" and redis["entrypoint"] == ["redis-server", "/etc/redis/redis.conf"]
 
 
 def test_a_command_for_compose_may_be_plain_text() -> None:
     services = project(caching_compose_healthcheck="curl -f http://127.0.0.1/", caching_compose_redis_command="redis-server /x")["services"]
-    assert services["caching-service"]["healthcheck"]["test"] == "curl -f http://127.0.0.1/" and services["redis-cluster-0"]["command"] == "redis-server /x"
+    assert services["caching-service"]["healthcheck"]["test"] == "curl -f http://127.0.0.1/" and services["redis-cluster-0"]["entrypoint"] == "redis-server /x"
 
 
 @pytest.mark.parametrize(("given", "found"), [("PT60S", "60s"), ("60s", "60s"), ("1m30s", "1m30s"), (90, "90s"), ("PT1M0.5S", "61s")])
