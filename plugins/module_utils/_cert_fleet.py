@@ -49,6 +49,9 @@ def places(found: t.Iterable[Data], declared: t.Any) -> list[Data]:
             "become": bool(one.get("become")), "endpoints": list(one.get("endpoints", [])), "verify": list(one.get("verify", [])),
             "options": {"name": one.get("common_name", one["name"]), "subject_alt_names": names, "usages": usages, **options, **one["where"]},
         })
+    if twice := next((one["name"] for number, one in enumerate(result) if one["name"] in [other["name"] for other in result[:number]]), ""):
+        raise CachingError(f"caching_certificates: two certificates of this fleet would be {one_line(repr(twice), 60)}; give each part a name of its own "
+                           "(instances, Secrets)")
     return result
 
 
@@ -134,7 +137,8 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
             for number, (name, some, texts, told) in enumerate(steps, 1)]
-    told = [f"{one.name}: {one.why}" for one in leaves if not back] + [row["told"] for row in rows]
+    renewed = leaves if any(row["name"] == "leaves" for row in rows) else []
+    told = [f"{one.name}: {one.why}" for one in renewed] + [row["told"] for row in rows]
     told += [f"{one.name}: its authority is another than the one that was read last, which cert-manager trusts no more: members that run and don't trust "
              "the new one can't be reached. Give the issuer the one before and renew, or start all members anew at once" for one in looked if one.turned]
     changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow}
@@ -144,7 +148,7 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     summary = {taken[row["name"]]: [one.name for one in changed[taken[row["name"]]]] for row in rows if row["name"] in taken}
     if any(row["name"] == "read" for row in rows):
         summary = {"read": [one.name for one in unread]}
-    return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in leaves if not back],
+    return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in renewed],
             "roots": list(every.values()), "serving": [one.name for one in looked if one.version],
             "versions": {one.name: one.version for one in looked}}
 

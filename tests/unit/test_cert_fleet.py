@@ -90,6 +90,12 @@ def test_rounds(looks: list[fleet.Data], options: dict[str, t.Any], expected: li
     assert rounds(looks, **options) == expected
 
 
+@pytest.mark.parametrize("until, expected", [("trusted", []), ("renewed", ["p0", "p1"]), ("narrowed", ["p0", "p1"])])
+def test_renewed_is_only_what_this_run_renews(until: str, expected: list[str]) -> None:
+    found = fleet.plan([place("p0"), place("p1")], [look("X", due=True)] * 2, pem("A"), [], until, NOW)
+    assert found["renewed"] == expected and ("p0: it is renewed" in found["told"]) == bool(expected)
+
+
 def test_parts_and_their_buses() -> None:
     found = [place("a"), place("b"), {**place("r", "redis"), "endpoints": ["10.0.0.1:6379"]}, {**place("c", "client"), "endpoints": []}]
     assert [(row["name"], row["protocol"], row["endpoints"]) for row in fleet.parts(found)] == [
@@ -101,6 +107,12 @@ def test_places_take_what_is_declared_and_no_secret() -> None:
     rows = fleet.places(found, {"service": {"names": ["b", "a"], "key_type": "rsa-2048", "keystore_password": "changeit"}})
     assert rows[0]["options"]["subject_alt_names"] == ["b", "a"] and rows[0]["options"]["key_type"] == "rsa-2048"
     assert "changeit" not in str(rows) and rows[0]["options"]["path"] == "/p" and rows[1]["options"]["usages"] == ["client"]
+
+
+def test_two_places_have_two_names() -> None:
+    found = [{"name": "one", "part": part, "where": {"path": f"/{part}"}} for part in ("service", "redis")]
+    with pytest.raises(CachingError, match="two certificates of this fleet would be 'one'"):
+        fleet.places(found, {})
 
 
 @pytest.mark.parametrize("declared, expected", [

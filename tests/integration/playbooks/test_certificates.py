@@ -155,6 +155,18 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
     assert before == {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
 
 
+def test_trust_alone_is_widened_and_the_next_run_narrows_it_again(second: SecondFleet) -> None:
+    later = {"caching_ca": own_authority(second, name="later"), "caching_certificates_until": "trusted"}
+    with clients(second) as going:
+        widened, back = run(second, **later), run(second)
+    assert widened.rc == 0 and changes(widened) == {"trust widened": EVERY}, widened.stdout[-3000:]
+    assert back.rc == 0 and changes(back)["trust narrowed"] == EVERY and going.failures == [], back.stdout[-3000:]
+
+
+def own_authority(fleet: SecondFleet, **more: t.Any) -> dict[str, t.Any]:
+    return {"path": str(Path(fleet.known["authority"]).parent / "own-authority"), "passphrase": Path(fleet.known["secrets"]["ca_passphrase"]).read_text(), **more}
+
+
 def key_parts(folder: Path) -> set[str]:
     """The lines that hold what is private: the third one of a key for P-256 is its public key alone, as certificates show it."""
     keys = [path.read_text().splitlines() for path in (*folder.rglob("tls.key"), *folder.rglob("ca.key"))]
