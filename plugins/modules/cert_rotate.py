@@ -89,9 +89,7 @@ options:
     description: For O(state=signed), the request in PEM. It may ask for no name that O(subject_alt_names) does not have.
     type: str
   common_name:
-    description:
-      - Common name, at most 64 characters; by default O(name). Clients don't look at it.
-      - For O(state=authority), what the name of an authority that is made begins with; a part of its key's fingerprint follows.
+    description: Common name, at most 64 characters; by default O(name). Clients don't look at it. An authority that is made is called so, and by its key.
     type: str
   organization:
     description: Organization in the subject.
@@ -295,14 +293,9 @@ trusted:
   type: list
   elements: dict
 judged:
-  description: What a plan for a whole fleet needs to know.
+  description: For a fleet's plan - stays (clients accept what is there), drift (what beside it is not as declared), root (to come), expired_roots (left out).
   returned: O(state=present) and O(state=requested)
   type: dict
-  contains:
-    stays: {description: 'Whether what is there would be accepted by clients, so that it can stay while others are trusted.', type: bool}
-    drift: {description: 'What beside the certificate is not as declared (owners, modes, links, chain, keystores).', type: list, elements: str}
-    root: {description: 'The root of what would serve, like RV(trusted); null where it is not known yet.', type: dict}
-    expired_roots: {description: 'Fingerprints of O(trusted_certificates) that have expired, and are left out.', type: list, elements: str}
 activated:
   description: Whether O(state=activated) was said of the version that serves.
   returned: O(state=present), O(state=rolled_back), O(state=requested) and O(state=activated)
