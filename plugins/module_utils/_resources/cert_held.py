@@ -116,7 +116,7 @@ def judged(have: Held, keep: Set | None, left: t.Iterable[str], password: str | 
             drift.append("its chain is another")
         shown_as = ("client",) if set(usages) == {"client"} else ("server",)
         stays = not have.whole._replace(roots=unique([*have.roots, *roots])).problems((), shown_as, now)
-    return {"stays": stays, "drift": drift, "root": (rows(keep.roots[:1]) or [None])[0] if keep else None}
+    return {"stays": stays, "drift": drift, "root": next(iter(rows(keep.roots[:1])), None) if keep else None}
 
 
 def over(texts: t.Iterable[str], now: float) -> list[str]:
