@@ -25,7 +25,7 @@ options:
     elements: dict
     required: true
   chain:
-    description: The own authority with what is above it (PEM); empty where it is still to be made.
+    description: The root of the own authority (PEM), alone or behind what it has signed; empty where it is still to be made.
     type: str
     required: true
   trusted:
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: rounds (each with name, places, trusted and told), told, summary, renewed, roots, serving and versions.
+  description: rounds (each with name, places, trusted and told), told, summary, renewed, roots, serving, expired (ends by names) and versions.
   type: dict
 """
 

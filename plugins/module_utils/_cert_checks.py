@@ -50,6 +50,8 @@ def content(have: Facts, wanted: t.Sequence[Name], usages: t.Collection[str], no
     problems = dates(have, now)
     if not have.names:
         problems.append("it has no subject alternative names, and clients look at nothing else; have it issued with them (H51)")
+    elif "server" in usages and all(name.kind == "URI" for name in have.names):
+        problems.append("it has only URIs as names, and clients look for a host's name or address; have it issued with these (H51)")
     elif missing := uncovered(have.names, wanted):
         problems.append(f"it is not valid for {', '.join(missing)}; have it issued with every name in subject_alt_names")
     if have.usages is not None and (lacking := sorted(set(usages) - have.usages)):

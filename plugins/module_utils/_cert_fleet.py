@@ -25,31 +25,49 @@ ROUNDS = ("widen", "leaves", "narrow")
 UNTIL = {"trusted": 1, "renewed": 2, "narrowed": 3}
 DEFAULTS: t.Mapping[str, t.Any] = {"provider": "ownca", "key_type": "ecdsa-p256", "validity": "P90D", "renew_before": "33%", "keep_previous": 3}
 PROVIDERS = ("ownca", "provided", "selfsigned", manager.PROVIDER)
-PLAIN = ("provider", "issuer", "names", "common_name", "organization", "key_type", "validity", "renew_before", "keep_previous", "mode", "keystore_path",
-         "certificate_path", "key_path", "chain_path", "certificate_content", "chain_content")
+PLAIN = ("provider", "issuer", "names", "common_name", "organization", "key_type", "validity", "renew_before", "keep_previous", "mode", "usages",
+         "keystore_path", "certificate_path", "key_path", "chain_path", "certificate_content", "chain_content")
+_NEEDS = {"service": "give the instances a tls_url, and caching_certificate_paths", "balancer": "on hosts with systemd, caching_balancer_group has them",
+          **dict.fromkeys(("redis", "client"), "it needs caching_redis_tls (and caching_certificate_paths)")}
 SECRET = ("key_content", "keystore_password")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 def places(found: t.Iterable[Data], declared: t.Any) -> list[Data]:
     """What a platform found, with what is declared for each part. ``found``: name, part, node, become, endpoints, names, where (options of a place)."""
-    declared = {} if declared is None else declared
+    declared, found = {} if declared is None else declared, list(found)
     _known(declared)
+    here = {one["part"] for one in found}
+    if found and (absent := [part for part, own in declared.items() if own and part not in here]):
+        raise CachingError(f"caching_certificates: {absent[0]} is declared, and nothing of this fleet has such a certificate; {_NEEDS[absent[0]]}")
     result = []
     for one in found:
         own = {**DEFAULTS, **(declared.get(one["part"]) or {})}
-        names = list(dict.fromkeys([*map(str, own.pop("names", None) or []), *one.get("names", [])]))
-        usages = ["client"] if one["part"] == "client" else ["server", "client"] if one["part"] in ("service", "redis") else ["server"]
+        given = list(map(str, own.pop("names", None) or []))
+        alone = own["provider"] == "provided" and bool(given)      # who issued it knows its names; nobody here can add any
+        names = list(dict.fromkeys([*given, *([] if alone else one.get("names", []))]))
+        usages = own.pop("usages", None) or _usages(one["part"], own["provider"], here)
         options = {name: value for name, value in own.items() if name not in SECRET and name not in ("provider", "issuer")}
         if own["provider"] == manager.PROVIDER and one["where"].get("destination") != "kubernetes_secret":
             raise CachingError(f"caching_certificates: {one['part']}: provider cert-manager is for Kubernetes; here it is ownca, provided or selfsigned")
         result.append({
             "name": one["name"], "part": one["part"], "provider": own["provider"], "node": one.get("node") or "localhost",
             **({"issuer": manager.issuer(one["part"], declared[one["part"]])} if own["provider"] == manager.PROVIDER else {}),
-            "become": bool(one.get("become")), "endpoints": list(one.get("endpoints", [])), "verify": list(one.get("verify", [])),
+            "become": bool(one.get("become")), "endpoints": list(one.get("endpoints", [])), "verify": given if alone else list(one.get("verify", [])),
             "options": {"name": one.get("common_name", one["name"]), "subject_alt_names": names, "usages": usages, **options, **one["where"]},
         })
+    if twice := next((one["name"] for number, one in enumerate(result) if one["name"] in [other["name"] for other in result[:number]]), ""):
+        raise CachingError(f"caching_certificates: two certificates of this fleet would be {one_line(repr(twice), 60)}; give each part a name of its own "
+                           "(instances, Secrets)")
     return result
+
+
+def _usages(part: str, provider: str, here: t.Collection[str]) -> list[str]:
+    """What a certificate of this part is shown as. The service is a client to Redis only where Redis speaks TLS; authorities of others issue few of these."""
+    if part == "client":
+        return ["client"]
+    both = part == "redis" or part == "service" and (provider != "provided" or bool({"redis", "client"} & set(here)))
+    return ["server", "client"] if both else ["server"]
 
 
 def _known(declared: t.Any) -> None:
@@ -70,6 +88,11 @@ def _known(declared: t.Any) -> None:
             raise CachingError(f"caching_certificates: {part}: issuer is for provider cert-manager, not for {provider}")
         if provider == manager.PROVIDER:
             manager.issuer(part, own or {})
+        keep, usages = (own or {}).get("keep_previous", 1), (own or {}).get("usages") or ["server"]
+        if not str(keep).isdigit() or not 1 <= int(keep) <= 20:
+            raise CachingError(f"caching_certificates: {part}: keep_previous goes from 1 to 20 (with 0 there is no way back), not {one_line(repr(keep), 40)}")
+        if not isinstance(usages, list) or not set(map(str, usages)) <= {"server", "client"}:
+            raise CachingError(f"caching_certificates: {part}: usages is a list of server and client, not {one_line(repr(usages), 60)}")
         if provider == "selfsigned" and part in ("redis", "client"):
             raise CachingError(f"caching_certificates: {part}: selfsigned can't be: each node would have to trust every other by itself; use ownca")
 
@@ -108,45 +131,51 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     if until not in (*UNTIL, "rolled_back"):
         raise CachingError(f"caching_certificates_until: it is one of {', '.join(UNTIL)}, not {one_line(repr(until), 40)}")
     own = list(roots(chain).items())[-1:]
-    wanted = {**dict(own), **_given(trusted)}
     looked = [_Looked(place, look, now, (marks or {}).get(place["name"], "")) for place, look in zip(found, looks)]
+    given, expired = _given(trusted), {print_ for one in looked for print_ in one.judged.get("expired_roots") or []}
+    wanted = {**dict(own), **{print_: text for print_, text in given.items() if print_ not in expired}}
     back = [one for one in looked if one.back]
     if back:
         _goes_together(looked)
     for one in looked:                                           # its own root always stays trusted
-        wanted.update(one.trusted if one.kept else one.root if one.place["provider"] != "ownca" else {})
+        wanted.update(one.trusted if one.kept else one.root if one.place["provider"] == "provided" else {})
     _kept_by_others([one for one in looked if one.kept], wanted, until)
-    every = {**wanted, **{print_: text for one in looked for print_, text in one.trusted.items()}}
+    every = {**wanted, **{print_: text for one in looked if not one.alone for print_, text in one.trusted.items()}}
     unmade = not own and any(one.place["provider"] == "ownca" for one in looked)
     leaves = [one for one in looked if one.due or unmade and one.place["provider"] == "ownca"]
-    widen = [one for one in looked if not one.kept and one.good and wanted.keys() - one.trusted.keys()]
-    narrow = [one for one in looked if every.keys() - wanted.keys() and (one in [*widen, *leaves] or one.trusted.keys() - wanted.keys())]
+    widen = [one for one in looked if not one.kept and not one.alone and one.good and wanted.keys() - one.trusted.keys()]
+    mend = [one for one in looked if not one.kept and one.good and one.judged.get("drift") and one not in leaves]
+    narrow = [one for one in looked if not one.alone and every.keys() - wanted.keys() and (one in [*widen, *leaves] or one.trusted.keys() - wanted.keys())]
     steps: list[tuple[str, list[_Looked], dict[str, str], str]] = [
         ("widen", widen, every, "trust is widened"), ("leaves", leaves, every, "certificates are renewed"),
-        ("narrow", narrow, wanted, "trust is narrowed"),
+        ("narrow", narrow, wanted, "trust is narrowed"), ("mend", mend, every, "modes, owners, links and keystores are mended"),
     ]
     if back:
         steps = [("back", back, {}, "the version before serves again")]
-    steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or number <= UNTIL.get(until, 0))]
+    steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or step[0] == "mend" or number <= UNTIL.get(until, 0))]
     unread = [one for one in looked if one.there and not one.activated]
     if unread and not steps:
         steps = [("read", [], every, "what was written before is read")]
     rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
             for number, (name, some, texts, told) in enumerate(steps, 1)]
-    told = [f"{one.name}: {one.why}" for one in leaves if not back] + [row["told"] for row in rows]
+    renewed = leaves if any(row["name"] == "leaves" for row in rows) else []
+    told = [f"{one.name}: {one.why}" for one in renewed] + [row["told"] for row in rows]
+    if gone := len(given.keys() & expired):
+        told.append(f"caching_ca: {gone} of the roots in trusted {'has' if gone == 1 else 'have'} expired, and {'is' if gone == 1 else 'are'} left out")
     told += [f"{one.name}: its authority is another than the one that was read last, which cert-manager trusts no more: members that run and don't trust "
              "the new one can't be reached. Give the issuer the one before and renew, or start all members anew at once" for one in looked if one.turned]
-    changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow}
+    changed = {"renewed": leaves, "trust widened": widen, "trust narrowed": narrow, "mended": mend}
     if back:
         changed = {"rolled back": back}
-    taken = {"widen": "trust widened", "leaves": "renewed", "narrow": "trust narrowed", "back": "rolled back"}
+    taken = {"widen": "trust widened", "leaves": "renewed", "narrow": "trust narrowed", "mend": "mended", "back": "rolled back"}
     summary = {taken[row["name"]]: [one.name for one in changed[taken[row["name"]]]] for row in rows if row["name"] in taken}
     if any(row["name"] == "read" for row in rows):
         summary = {"read": [one.name for one in unread]}
-    return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in leaves if not back],
-            "roots": list(every.values()), "serving": [one.name for one in looked if one.version],
-            "versions": {one.name: one.version for one in looked}}
+    return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in renewed],
+            "roots": list({**every, **{print_: text for one in looked for print_, text in one.trusted.items()}}.values()),
+            "serving": [one.name for one in looked if one.serves], "expired": {one.name: one.end for one in looked if one.end and one.end <= now},
+            "versions": {one.name: one.version if one.serves else None for one in looked}}
 
 
 def _kept_by_others(kept: list[_Looked], wanted: t.Mapping[str, str], until: str) -> None:
@@ -195,10 +224,15 @@ class _Looked:
         certificate = look.get("certificate") or {}
         self.version: int = look.get("version") or int(self.kept and bool(mark))
         self.activated = bool(look.get("activated"))
-        self.there, self.turned = bool(self.version), False
-        self.good = bool(certificate) and certificate["not_before"] <= now < certificate["not_after"]
+        self.there, self.turned = bool(self.version or certificate), False      # what others have put there has no number
+        self.serves = bool(mark) if self.kept else self.there
+        self.alone = place["provider"] == "selfsigned"           # it trusts itself, and nobody here has to trust it
+        self.judged: Data = look.get("judged") or {}
+        self.end: str = certificate.get("not_after", "")
+        self.good: bool = self.judged.get("stays", bool(certificate) and certificate["not_before"] <= now < self.end)
         self.trusted = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or []}
-        self.root = _signed_by(certificate, look.get("trusted"))
+        to_come = self.judged.get("root")
+        self.root = {to_come["fingerprint"]: to_come["certificate_content"]} if to_come else _signed_by(certificate, look.get("trusted"))
         after = (look.get("diff") or {}).get("after") or {}
         self.why: str = look.get("reason") or "it is renewed"
         self.back = "is rolled back to" in self.why      # what a task calls changed is its own affair

@@ -16,7 +16,7 @@ import typing as t
 
 from . import _cert_model as model
 from ._cert_names import Name, Network
-from ._cert_policy import SKEW, Wish
+from ._cert_policy import ROOM, SKEW, Wish
 
 if model.CRYPTOGRAPHY_ERROR is None:
     from cryptography import x509
@@ -113,11 +113,13 @@ def leaf(want: Wish, public_key: t.Any, issuer: Issuer, now: float) -> x509.Cert
     return builder.sign(issuer.key, _digest(issuer.key))
 
 
-def authority(organization: str, length: float, constraints: t.Sequence[tuple[str, Network | str]], now: float) -> tuple[x509.Certificate, Key]:
+def authority(organization: str, length: float, constraints: t.Sequence[tuple[str, Network | str]], now: float, common_name: str = ""
+              ) -> tuple[x509.Certificate, Key]:
     """A root that signs leaves only (path length 0). Its name tells its key, so that an old and a new one are told apart."""
     key = new_key(AUTHORITY_KEY)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    subject = _subject(f"{(organization or 'exalt.caching')[:40]} authority {identifier.digest.hex()[:8]}", organization)
+    named = (common_name or f"{organization or 'exalt.caching'} authority")[:ROOM - 9]
+    subject = _subject(f"{named} {identifier.digest.hex()[:8]}", organization)
     builder = (
         x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
         .serial_number(x509.random_serial_number()).not_valid_before(_moment(now - SKEW)).not_valid_after(_moment(now + length))

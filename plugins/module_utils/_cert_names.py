@@ -43,6 +43,8 @@ def parse(text: str, option: str) -> Name:
         return Name("URI", value)
     name = value.lower().removesuffix(".")
     labels = name.split(".")
+    if not kind and len(labels) > 1 and all(label.isdigit() for label in labels):
+        raise CachingError(f"{option}: {one_line(repr(value), 80)} is no IP address")
     plain = labels[1:] if labels[0] == "*" else labels
     if len(name) > 253 or not plain or not all(_LABEL.fullmatch(label) for label in plain):
         hint = "" if value.isascii() else "; write it as it goes over the wire (xn--…)"

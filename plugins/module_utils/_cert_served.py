@@ -63,11 +63,18 @@ def row(look: Look, names: t.Sequence[Name], expected: str, limits: Limits, now:
     return {
         **_blank(look), "fingerprint": leaf.fingerprint, "serial": leaf.serial, "names": [str(name) for name in leaf.names],
         "subject": leaf.subject, "issuer": leaf.issuer, "not_before": moment(leaf.not_before), "not_after": moment(leaf.not_after),
-        "days_left": math.floor(left / _DAY * 10) / 10, "chain_ok": not look.chain_problem, "names_ok": not missing and not look.name_problem,
+        "days_left": math.floor(left / _DAY * 10) / 10, "chain_ok": not look.chain_problem, "names_ok": _names_ok(look, names, missing),
         "expected": plain(expected) == leaf.fingerprint if expected else None, "status": look.status,
         "chain": [{"subject": one.subject, "fingerprint": one.fingerprint, "not_after": moment(one.not_after)} for one in look.facts],
         "problems": problems,
     }
+
+
+def _names_ok(look: Look, names: t.Sequence[Name], missing: t.Sequence[str]) -> bool | None:
+    """None where no name was compared: a chain that is refused ends a handshake before that."""
+    if missing or look.name_problem:
+        return False
+    return None if look.chain_problem and not names else True
 
 
 def _blank(look: Look) -> Row:

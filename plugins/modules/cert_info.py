@@ -128,7 +128,9 @@ certificates:
     not_after: {description: End (UTC)., type: str}
     days_left: {description: Days until the first certificate of the chain that was served ends; negative once it did., type: float}
     chain_ok: {description: Whether it chains to a trusted root., type: bool}
-    names_ok: {description: Whether it is valid for what it was looked at as., type: bool}
+    names_ok:
+      description: Whether it is valid for what it was looked at as; null where no name was compared, as its chain was refused before.
+      type: bool
     expected: {description: Whether it is the expected one; null where none is expected., type: bool}
     status: {description: Answer to O(path)., type: int}
     chain: {description: 'Subject, fingerprint and not_after of each certificate that was served.', type: list, elements: dict}

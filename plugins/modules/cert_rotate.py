@@ -89,7 +89,7 @@ options:
     description: For O(state=signed), the request in PEM. It may ask for no name that O(subject_alt_names) does not have.
     type: str
   common_name:
-    description: Common name, at most 64 characters; by default O(name). Clients don't look at it.
+    description: Common name, at most 64 characters; by default O(name). Clients don't look at it. An authority that is made is called so, and by its key.
     type: str
   organization:
     description: Organization in the subject.
@@ -292,6 +292,10 @@ trusted:
   returned: O(state=present), O(state=rolled_back) and O(state=requested)
   type: list
   elements: dict
+judged:
+  description: For a fleet's plan - stays (clients accept what is there), drift (what beside it is not as declared), root (to come), expired_roots (left out).
+  returned: O(state=present) and O(state=requested)
+  type: dict
 activated:
   description: Whether O(state=activated) was said of the version that serves.
   returned: O(state=present), O(state=rolled_back), O(state=requested) and O(state=activated)
@@ -306,6 +310,7 @@ authority:
     subject: {description: Its name., type: str}
     not_after: {description: Its end (UTC)., type: str}
     made: {description: Whether this run made it., type: bool}
+    root_content: {description: Those of these certificates that are roots (PEM); null where the file has none., type: str}
 certificate_content:
   description: The certificate in PEM; null in check mode.
   returned: O(state=signed)

@@ -138,6 +138,19 @@ def test_missing_names_are_named() -> None:
     assert found(leaf, key) == ["it is not valid for *.redis.svc, 10.0.0.7, URI:spiffe://fleet/service; have it issued with every name in subject_alt_names"]
 
 
+def test_a_server_with_uris_alone_is_refused() -> None:
+    leaf, key = issued(WISH._replace(names=NAMES[-1:]))
+    assert found(leaf, key, names=()) == ["it has only URIs as names, and clients look for a host's name or address; have it issued with these (H51)"]
+    assert found(leaf, key, names=(), usages=["client"]) == []
+
+
+@pytest.mark.parametrize(("name", "begins"), [("", "CN=exalt.caching authority "), ("shop authority", "CN=shop authority "), ("x" * 64, f"CN={'x' * 55} ")])
+def test_an_authority_is_called_as_declared_and_by_its_key(name: str, begins: str) -> None:
+    certificate, _key = make.authority("", 3650 * DAY, [], NOW, name)
+    subject = model.facts(certificate).subject
+    assert subject.startswith(begins) and len(subject.removeprefix("CN=")) <= 64 and len(subject) - len(begins) == 8
+
+
 def test_usages_are_refused() -> None:
     leaf, key = issued(WISH._replace(usages=frozenset(["server"])))
     assert found(leaf, key) == ["it may not be used as client (extended key usage); have it issued for that, or declare other usages"]

@@ -81,6 +81,20 @@ def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until
     ([look("XA")], {"provider": "provided", "chain": ""}, [("narrow", "p0", "X")]),
     # written and not read by anybody
     ([look("A", activated=False), look("A")], {}, [("read", "", "A")]),
+    # what clients would refuse can't be kept as it is: it goes with the certificates
+    ([look("X", due=True, judged={"stays": False}), look("X", due=True)], {}, [("widen", "p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("A", until="2026-01-02T00:00:00Z", judged={"stays": True}), look("A")], {"trusted": [pem("C")]}, [("widen", "p0 p1", "AC")]),
+    # modes, owners and keystores are mended where nothing else is written, also where a run ends early
+    ([look("A", judged={"stays": True, "drift": ["mode"]}), look("A")], {"until": "trusted"}, [("mend", "p0", "A")]),
+    ([look("A", due=True, judged={"stays": True, "drift": ["mode"]}), look("A")], {}, [("leaves", "p0", "A")]),
+    # the root that is to come is trusted before
+    ([look("X", renewed=True, judged={"stays": True, "root": {"fingerprint": mark("C"), "certificate_content": pem("C")}})],
+     {"provider": "provided", "chain": ""}, [("widen", "p0", "CX"), ("leaves", "p0", "CX"), ("narrow", "p0", "C")]),
+    # a root that is over is no wish
+    ([look("A", judged={"stays": True, "expired_roots": [mark("C")]})], {"trusted": [pem("C")]}, []),
+    # what signs itself trusts itself, and nobody else has to
+    ([look("X"), look("B")], {"provider": "selfsigned", "chain": "A"}, []),
+    ([look("X", due=True)], {"provider": "selfsigned", "chain": ""}, [("leaves", "p0", "")]),
     ([look("AX")] * 2, {"until": "rolled_back"}, []),
     ([look("A", **back("A")), look("A")], {}, [("back", "p0", "")]),
     ([look("A", **back("X")), look("A", **back("X"))], {}, [("back", "p0 p1", "")]),
@@ -88,6 +102,18 @@ def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until
 ])
 def test_rounds(looks: list[fleet.Data], options: dict[str, t.Any], expected: list[tuple[str, str, str]]) -> None:
     assert rounds(looks, **options) == expected
+
+
+@pytest.mark.parametrize("until, expected", [("trusted", []), ("renewed", ["p0", "p1"]), ("narrowed", ["p0", "p1"])])
+def test_renewed_is_only_what_this_run_renews(until: str, expected: list[str]) -> None:
+    found = fleet.plan([place("p0"), place("p1")], [look("X", due=True)] * 2, pem("A"), [], until, NOW)
+    assert found["renewed"] == expected and ("p0: it is renewed" in found["told"]) == bool(expected)
+
+
+def test_what_somebody_else_has_put_there_serves_and_what_is_not_there_has_no_version() -> None:
+    found = fleet.plan([place("p0"), place("p1"), place("p2")], [{**look("A"), "version": 0}, look(), look("A", until="2026-02-01T00:00:00Z")],
+                       pem("A"), [], "narrowed", NOW)
+    assert found["serving"] == ["p0", "p2"] and found["versions"] == {"p0": 0, "p1": None, "p2": 1} and found["expired"] == {"p2": "2026-02-01T00:00:00Z"}
 
 
 def test_parts_and_their_buses() -> None:
@@ -103,10 +129,37 @@ def test_places_take_what_is_declared_and_no_secret() -> None:
     assert "changeit" not in str(rows) and rows[0]["options"]["path"] == "/p" and rows[1]["options"]["usages"] == ["client"]
 
 
+@pytest.mark.parametrize("provider, parts, usages", [
+    ("provided", ("service",), ["server"]), ("provided", ("service", "redis"), ["server", "client"]), ("ownca", ("service",), ["server", "client"])])
+def test_who_issued_it_knows_its_names(provider: str, parts: t.Sequence[str], usages: list[str]) -> None:
+    found = [{"name": part, "part": part, "names": ["inside"], "verify": ["inside"], "where": {"path": f"/{part}"}} for part in parts]
+    rows = fleet.places(found, {"service": {"provider": provider, "names": ["cache.example.com"]}})
+    alone = ["cache.example.com"] if provider == "provided" else []
+    assert rows[0]["options"]["subject_alt_names"] == (alone or ["cache.example.com", "inside"]) and rows[0]["verify"] == (alone or ["inside"])
+    assert rows[0]["options"]["usages"] == usages
+    assert fleet.places(found, {"service": {"usages": ["server"]}})[0]["options"]["usages"] == ["server"]
+
+
+@pytest.mark.parametrize("part, expected", [("redis", "caching_redis_tls"), ("balancer", "caching_balancer_group")])
+def test_a_part_that_is_not_there(part: str, expected: str) -> None:
+    found = [{"name": "one", "part": "service", "where": {"path": "/one"}}]
+    with pytest.raises(CachingError, match=f"{part} is declared, and nothing of this fleet has such a certificate.*{expected}"):
+        fleet.places(found, {part: {"validity": "P30D"}})
+    assert len(fleet.places(found, {part: {}})) == 1
+
+
+def test_two_places_have_two_names() -> None:
+    found = [{"name": "one", "part": part, "where": {"path": f"/{part}"}} for part in ("service", "redis")]
+    with pytest.raises(CachingError, match="two certificates of this fleet would be 'one'"):
+        fleet.places(found, {})
+
+
 @pytest.mark.parametrize("declared, expected", [
     (["service"], "give a mapping"), ({"srvice": {}}, "'srvice' is none of service, redis, balancer, client"), ({"redis": 1}, "redis has to be a mapping"),
     ({"redis": {"name": "x"}}, "redis has no 'name'"), ({"redis": {"provider": "acme"}}, "provider is ownca, provided, selfsigned or cert-manager"),
     ({"client": {"provider": "selfsigned"}}, "selfsigned can't be"),
+    ({"service": {"keep_previous": 0}}, "service: keep_previous goes from 1 to 20 .*, not 0"),
+    ({"service": {"usages": ["peer"]}}, "service: usages is a list of server and client"),
     ({"redis": {"issuer": {"name": "ca"}}}, "issuer is for provider cert-manager, not for ownca"),
     ({"redis": {"provider": "cert-manager"}}, "redis: provider cert-manager needs issuer"),
 ])

@@ -42,7 +42,7 @@ def test_names(text: str, kind: str, shown: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "*", "a b", "a..b", "-a", "a-", "x" * 64, "a." * 127 + "a", "*.*.svc", "a.*.svc", "bücher.example", "IP:300.0.0.1", "URI:nothing", "a/b", "a:b",
-    "*a.svc", "a\n.b", "DNS:",
+    "*a.svc", "a\n.b", "DNS:", "10.0.0.256",
 ])
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(CachingError, match="^subject_alt_names: ") as told:

@@ -54,6 +54,13 @@ def test_each_problem_is_told(look: Look, told: str) -> None:
     assert set(found) == set(judged(GOOD)), "every endpoint has the same shape"
 
 
+@pytest.mark.parametrize("look, names, expected", [
+    (GOOD, [], True), (GOOD, NAMES, True), (GOOD._replace(chain_problem="self-signed"), [], None), (GOOD._replace(chain_problem="self-signed"), NAMES, True),
+    (GOOD._replace(name_problem="it is not valid for a"), [], False), (GOOD, parse_all(["other"], "n"), False)])
+def test_names_are_right_wrong_or_were_not_compared(look: Look, names: t.Any, expected: bool | None) -> None:
+    assert row(look, names, "", LIMITS, NOW)["names_ok"] is expected
+
+
 def test_what_was_served_is_shown_with_its_problem() -> None:
     found = judged(GOOD._replace(chain_problem="unable to get local issuer certificate", problem="no answer within 5 s"))
     assert found["fingerprint"] == PRINT and not found["chain_ok"] and not found["reachable"] and len(found["problems"]) == 2

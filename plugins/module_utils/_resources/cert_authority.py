@@ -33,7 +33,7 @@ _SHORTEST = 8      # characters of a passphrase
 class Authority:
     """The authority behind the options ca_*. ``look`` reads, ``make`` writes, ``sign`` does neither."""
 
-    def __init__(self, params: t.Mapping[str, t.Any], now: float) -> None:
+    def __init__(self, params: t.Mapping[str, t.Any], now: float, common_name: str | None = None) -> None:
         for option in ("ca_certificate_path", "ca_key_path"):
             if not params[option] or not os.path.isabs(params[option]):
                 raise CachingError(f"{option}: provider ownca needs it, as an absolute path on the host where this module runs")
@@ -43,6 +43,7 @@ class Authority:
             raise CachingError("ca_key_path: it must be another file than ca_certificate_path")
         self._passphrase: str | None = params["ca_key_passphrase"]
         self._organization: str = params["organization"] or ""
+        self._common_name = common_name or f"{(self._organization or 'exalt.caching')[:40]} authority"
         self._length = lifetime(params["ca_validity"], "ca_validity")
         self._constraints = [constraint(text, "ca_name_constraints") for text in params["ca_name_constraints"]]
         self._now = now
@@ -140,7 +141,7 @@ class Authority:
         return True
 
     def _write(self) -> None:
-        certificate, key = make.authority(self._organization, self._length, self._constraints, self._now)
+        certificate, key = make.authority(self._organization, self._length, self._constraints, self._now, self._common_name)
         beside = self._making_key
         for left in (beside, self._making):
             disk.remove(left)
@@ -171,4 +172,4 @@ class Authority:
         if have is None:
             return None
         return {"certificate_content": model.pem(self.found).decode(), "fingerprint": have.fingerprint, "subject": have.subject,
-                "not_after": model.moment(have.not_after), "made": made}
+                "not_after": model.moment(have.not_after), "made": made, "root_content": model.pem(self.roots).decode() or None}

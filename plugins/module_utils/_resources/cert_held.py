@@ -39,14 +39,17 @@ class Set(t.NamedTuple):
             found[TRUSTSTORE] = _cert_make.truststore(self.roots, password)
         return found
 
-    def refuse(self, what: str, names: t.Sequence[Name], usages: t.Collection[str], now: float) -> None:
-        """An error where a client would not accept it: by its contents, by its chain, and in a handshake."""
+    def problems(self, names: t.Sequence[Name], usages: t.Collection[str], now: float) -> list[str]:
+        """Why a client would not accept it: by its contents, by its chain, and in a handshake."""
         problems = _cert_checks.verdict(self.chain[0], self.key, self.chain[1:], self.roots, names, usages, now).problems
         if not problems and "server" in usages:
             hosts = [name.text.replace("*", "any", 1) for name in (names or self.facts.names) if name.kind != "URI"]
             refused = _x509.rehearse(model.pem(self.chain), model.key_pem(self.key), model.pem(self.roots), hosts, "client" in usages)
             problems = [f"a client with strict checks refuses it: {refused}; have it issued anew"] if refused else []
-        if problems:
+        return problems
+
+    def refuse(self, what: str, names: t.Sequence[Name], usages: t.Collection[str], now: float) -> None:
+        if problems := self.problems(names, usages, now):
             raise CachingError(f"{what}: {'; '.join(problems)}. Nothing was installed")
 
 
@@ -58,6 +61,10 @@ class Held(t.NamedTuple):
     whole: Set | None = None
     roots: list[x509.Certificate] = []
     trouble: str = ""
+
+    @property
+    def told(self) -> dict[str, t.Any] | None:
+        return model.told(self.facts) if self.facts else None
 
 
 def held(version: Version | None) -> Held:
@@ -88,6 +95,34 @@ def stores_differ(version: Version | None, wanted: Set, password: str | None) ->
         return "there are no keystores yet"
     good = _cert_make.stores_fit(files[KEYSTORE], files[TRUSTSTORE], password, wanted.key, wanted.chain, wanted.roots)
     return "" if good else "the keystores hold something else, or have another password"
+
+
+def rows(roots: t.Iterable[x509.Certificate]) -> list[dict[str, t.Any]]:
+    """Roots as results show them."""
+    return [{"fingerprint": facts.fingerprint, "subject": facts.subject, "not_after": model.moment(facts.not_after),
+             "certificate_content": model.pem([root]).decode()} for root in roots for facts in [model.facts(root)]]
+
+
+def judged(have: Held, keep: Set | None, left: t.Iterable[str], password: str | None, roots: t.Iterable[x509.Certificate], usages: t.Collection[str],
+           now: float) -> dict[str, t.Any]:
+    """For the plan of a fleet: whether what is there can stay while trust changes around it, what beside it is not as declared, and the root to come.
+
+    ``roots``: who will be trusted beside those that are.
+    """
+    drift, stays = list(left), False
+    if have.whole:
+        drift += filter(None, [stores_differ(have.version, have.whole, password)])
+        if keep and keep.chain[0] == have.whole.chain[0] and keep.chain != have.whole.chain:
+            drift.append("its chain is another")
+        shown_as = ("client",) if set(usages) == {"client"} else ("server",)
+        stays = not have.whole._replace(roots=unique([*have.roots, *roots])).problems((), shown_as, now)
+    return {"stays": stays, "drift": drift, "root": next(iter(rows(keep.roots[:1])), None) if keep else None}
+
+
+def over(texts: t.Iterable[str], now: float) -> list[str]:
+    """Fingerprints of those roots of an option that have expired, and are left out."""
+    return [facts.fingerprint for text in texts for root in model.certificates(text, "trusted_certificates")
+            for facts in [model.facts(root)] if facts.not_after <= now]
 
 
 def trusted(texts: t.Iterable[str], option: str, now: float, warn: t.Callable[[str], None]) -> list[x509.Certificate]:

@@ -112,12 +112,19 @@ class Job:
         renewed = found.action == "issue" or found.action in ("set", "back") and other
         older = held(self.contents.previous[0]) if self.contents.previous else Held()
         results = {"diff": {"before": before, "after": found.after if changed else before}, "reason": reason, "renewed": renewed, "csr": None,
-                   "certificate": self._told(self.have), "previous": self._told(older), "previous_trusted": self._trusted(older.roots),
-                   "version": version.number if version else 0, "trusted": self._trusted(self.have.roots), "authority": None,
+                   "certificate": self.have.told, "previous": older.told, "previous_trusted": held_.rows(older.roots),
+                   "version": version.number if version else 0, "trusted": held_.rows(self.have.roots), "authority": None,
                    "activated": version is not None and version.number == self.contents.activated, **self.place.where(version), **found.results}
+        if self.state in ("present", "requested"):
+            results["judged"] = self._judged(found, left)
         if self.authority:
             results["authority"] = self.authority.result(False)
         return changed, results
+
+    def _judged(self, found: Decision, left: t.Sequence[str]) -> Results:
+        roots = [*(self.extra or []), *(one for one in self._given("chain")[0] if model.self_signed(one))]
+        return {**held_.judged(self.have, found.keep, left, self.password, roots, self.wish.usages, self.now),
+                "expired_roots": held_.over(self.params["trusted_certificates"] or [], self.now)}
 
     def _before(self) -> Results:
         return shown(self.have.facts, self.have.roots, bool(self.contents.current and KEYSTORE in self.contents.current.files), {})
@@ -202,7 +209,8 @@ class Job:
         have, trouble = self.have, self.have.trouble
         if above and have.whole and not any(model.signed_by(have.whole.chain[0], one) for one in above):
             trouble = trouble or f"its issuer is {have.whole.facts.issuer}, which is not in chain_content"
-        reasons = _cert_policy.reasons(have.facts, self.wish, self.limit, self.now, trouble, self.params["force"])
+        end = min((model.facts(one).not_after for one in above), default=math.inf)
+        reasons = _cert_policy.reasons(have.facts, self.wish, self.limit, self.now, trouble, self.params["force"], end)
         if not reasons:
             return Decision("nothing", [], {})
         if csr := self._waiting():
@@ -324,8 +332,8 @@ class Job:
         seen = self.place.read().current
         if seen is None or (seen.number, seen.files) != (version.number, version.files):
             raise CachingError(f"destination: version {number} was written, but something else is there now; run again")
-        return {"certificate": model.told(wanted.facts), "previous": self._told(self.have), "version": number, "activated": False,
-                "trusted": self._trusted(wanted.roots), "authority": self.authority.result(made) if self.authority else None, **self.place.where(version)}
+        return {"certificate": model.told(wanted.facts), "previous": self.have.told, "version": number, "activated": False,
+                "trusted": held_.rows(wanted.roots), "authority": self.authority.result(made) if self.authority else None, **self.place.where(version)}
 
     def _issue(self) -> Set:
         key = _cert_make.new_key(self.wish.key_type)
@@ -338,12 +346,3 @@ class Job:
         wanted = Set(chain, key, self._wanted_roots(roots))
         wanted.refuse("the new certificate", self.wish.names, self.wish.usages, self.now)
         return wanted
-
-    @staticmethod
-    def _told(have: Held) -> Results | None:
-        return model.told(have.facts) if have.facts else None
-
-    @staticmethod
-    def _trusted(roots: t.Sequence[t.Any]) -> list[Results]:
-        return [{"fingerprint": facts.fingerprint, "subject": facts.subject, "not_after": model.moment(facts.not_after),
-                 "certificate_content": model.pem([root]).decode()} for root in roots for facts in [model.facts(root)]]

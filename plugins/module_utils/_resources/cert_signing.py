@@ -25,7 +25,7 @@ class Signing:
         if params["provider"] != "ownca":
             raise CachingError(f"provider: state {params['state']} is for ownca")
         self.now = time.time()
-        self.authority = Authority(params, self.now)
+        self.authority = Authority(params, self.now, params["common_name"] if params["state"] == "authority" else None)
         self._warn = warn
         names = parse_all(params["subject_alt_names"], "subject_alt_names")
         self.wish = Wish(fitting("common_name", params["common_name"] or params["name"]), tuple(names), params["key_type"], frozenset(params["usages"]),
@@ -55,6 +55,9 @@ class Signing:
         if missing or self.request is not None:
             for text in self.authority.check(self.wish.names if self.request is not None else []):
                 self._warn(text)
+        if self.authority.facts and self.authority.end - self.now < 2 * self.wish.lifetime:
+            self._warn(f"the authority {self.authority.facts.subject} ends on {model.moment(self.authority.end)}: make a new one at another path in time, "
+                       "and trust both first")
         reasons = [missing] * bool(missing) + ["a request is to be signed"] * (self.request is not None)
         before = {"authority": self.authority.facts.subject} if self.authority.facts else {}
         after = before or {"authority": "a new authority"}

@@ -376,6 +376,32 @@ def test_an_authority_that_ends_is_told_and_does_not_renew_for_ever(base: Args, 
     assert not again["changed"] and "make a new one at another path in time" in str(again["warnings"])
 
 
+def test_so_where_it_is_requested_where_it_is_used(base: Args, tmp_path: Path) -> None:
+    accepted(run_module("cert_rotate", {**base, "ca_validity": "P20D"}))
+    told = accepted(run_module("cert_rotate", {**base, "state": "authority"}))
+    assert not told["changed"] and "make a new one at another path in time" in str(told["warnings"])
+    asked = {**base, "state": "requested", "chain_content": told["chain_content"]}
+    assert not accepted(run_module("cert_rotate", asked))["changed"]
+    assert "it expires in" in accepted(run_module("cert_rotate", {**asked, "chain_content": None}))["reason"]
+
+
+def test_what_a_plan_for_a_fleet_is_told(base: Args, provided: Args, others: Others, tmp_path: Path) -> None:
+    """Whether what is there can stay, what beside it is not as declared, which root comes, and which roots are over."""
+    over, over_key = make.authority("Over", DAY, [], time.time() - 10 * DAY)
+    assert over_key and accepted(run_module("cert_rotate", base))["changed"]
+    look = {**base, "state": "requested", "trusted_certificates": [model.pem([over]).decode()]}
+    assert accepted(run_module("cert_rotate", look, check=True))["judged"] == {
+        "stays": True, "drift": [], "root": None, "expired_roots": [model.fingerprint(over)]}
+    (tmp_path / "tls/current/tls.key").chmod(0o640)
+    drift = accepted(run_module("cert_rotate", {**look, "keystore_password": "changeit"}, check=True))["judged"]["drift"]
+    assert len(drift) == 2 and "tls.key" in drift[0] and drift[1] == "there are no keystores yet"
+    given = others.sign("caching-service", "localhost")
+    to_come = accepted(run_module("cert_rotate", {**provided, **given}, check=True))
+    assert to_come["renewed"] and to_come["judged"]["stays"] and to_come["judged"]["root"]["certificate_content"] == others.root
+    (tmp_path / "tls/current/ca.crt").unlink()
+    assert not accepted(run_module("cert_rotate", look, check=True))["judged"]["stays"], "nobody is trusted who has signed it"
+
+
 # ---- another authority, in three steps
 
 

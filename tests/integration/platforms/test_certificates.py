@@ -86,7 +86,7 @@ def test_a_balancer_has_its_own(secure: Platform) -> None:
     assert made.rc == 0, made.stdout
     secure.balancer_with_tls()
     read = secure.play("certificates", **declared)
-    assert read.rc == 0 and changes(read) == {"read": [BALANCER.name]}, read.stdout
+    assert read.rc == 0 and changes(read) == {"read": [f"{BALANCER.name}/balancer"]}, read.stdout
     again = secure.play("certificates", **declared)
     assert again.rc == 0 and again.changed == 0, again.stdout
     before = served(again)

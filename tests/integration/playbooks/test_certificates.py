@@ -11,11 +11,16 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.exalt.caching.plugins.module_utils import _cert_make as make
+from ansible_collections.exalt.caching.plugins.module_utils import _cert_model as model
+from ansible_collections.exalt.caching.plugins.module_utils._cert_names import parse_all
+from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import Wish
 
 from tests.harness.canary import Canaries, CommandLines, fresh
 from tests.harness.handshakes import REDIS, SERVICE, Handshakes
@@ -144,6 +149,9 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
         ({"caching_ca": {**CA, "passphrase": "another one"}, "caching_certificates_renew": True}, "passphrase"),
         ({"caching_ca": {**CA, "trusted": ["nothing"]}}, "caching_ca: trusted[0] holds no certificate in PEM"),
         ({"caching_certificates": {"service": {"provider": "provided", "certificate_path": "/nonesuch"}}}, "/nonesuch"),
+        ({"caching_certificates": {"balancer": {"names": ["cache.example.com"]}}}, "balancer is declared, and nothing of this fleet has such a certificate"),
+        ({"caching_certificates": {"redis": {"keep_previous": 0}}}, "redis: keep_previous goes from 1 to 20"),
+        ({"caching_ca": {**CA, "host": "192.0.2.9"}}, "192.0.2.9"),      # the record tells it, so the run came to its end
     ]
     folder = Path(second.known["authority"]).parent / "own-authority"
     for given, expected in cases:
@@ -152,7 +160,41 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
             given["caching_ca"].setdefault("passphrase", Path(second.known["secrets"]["ca_passphrase"]).read_text())
         failed = run(second, **given)
         assert failed.rc != 0 and expected in failed.stdout and "Traceback" not in failed.stdout, (given, failed.stdout[-1500:])
+        assert failed.custom["exalt_caching_run"][0]["reason"], given
     assert before == {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
+
+
+def test_trust_alone_is_widened_and_the_next_run_narrows_it_again(second: SecondFleet) -> None:
+    later = {"caching_ca": own_authority(second, name="later"), "caching_certificates_until": "trusted"}
+    with clients(second) as going:
+        widened, back = run(second, **later), run(second)
+    assert widened.rc == 0 and changes(widened) == {"trust widened": EVERY}, widened.stdout[-3000:]
+    assert back.rc == 0 and changes(back)["trust narrowed"] == EVERY and going.failures == [], back.stdout[-3000:]
+
+
+def test_what_has_expired_and_what_has_drifted_is_renewed_and_mended(second: SecondFleet) -> None:
+    """A client that Redis refuses after its handshake is no reason to give up: that is what is renewed."""
+    before = run(second)
+    assert before.rc == 0, before.stdout[-3000:]
+    own = own_authority(second)
+    folder = Path(own["path"])
+    authority = model.certificates((folder / "ca.crt").read_bytes(), "ca.crt")
+    issuer = make.Issuer(authority[0], model.private_key((folder / "ca.key").read_bytes(), "ca.key", own["passphrase"]), [])
+    key = make.new_key("ecdsa-p256")
+    wish = Wish("client", tuple(parse_all(["exalt-caching"], "names")), usages=frozenset(["client"]), lifetime=3600.0)
+    client = Path(second.known["certificates"]["operator"])
+    (client / "tls.crt").write_bytes(model.pem([make.leaf(wish, key.public_key(), issuer, time.time() - 7200)]))
+    (client / "tls.key").write_bytes(model.key_pem(key))
+    (Path(second.known["certificates"]["redis-1"]) / "tls.key").chmod(0o640)
+    planned, done = run(second, check=True), run(second)
+    assert changes(planned) == {"renewed": ["client"], "mended": ["redis-1"]} and "it expired on" in planned.stdout, planned.stdout[-3000:]
+    assert done.rc == 0 and changes(done) == changes(planned) and (Path(second.known["certificates"]["redis-1"]) / "tls.key").stat().st_mode & 0o777 == 0o600
+    again = run(second)
+    assert again.rc == 0 and again.changed == 0 and changes(again) == {}, again.stdout[-3000:]
+
+
+def own_authority(fleet: SecondFleet, **more: t.Any) -> dict[str, t.Any]:
+    return {"path": str(Path(fleet.known["authority"]).parent / "own-authority"), "passphrase": Path(fleet.known["secrets"]["ca_passphrase"]).read_text(), **more}
 
 
 def key_parts(folder: Path) -> set[str]:
