@@ -194,7 +194,8 @@ def test_what_has_expired_and_what_has_drifted_is_renewed_and_mended(second: Sec
 
 
 def own_authority(fleet: SecondFleet, **more: t.Any) -> dict[str, t.Any]:
-    return {"path": str(Path(fleet.known["authority"]).parent / "own-authority"), "passphrase": Path(fleet.known["secrets"]["ca_passphrase"]).read_text(), **more}
+    passphrase = Path(fleet.known["secrets"]["ca_passphrase"]).read_text()
+    return {"path": str(Path(fleet.known["authority"]).parent / "own-authority"), "passphrase": passphrase, **more}
 
 
 def key_parts(folder: Path) -> set[str]:
