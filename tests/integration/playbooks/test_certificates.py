@@ -164,6 +164,7 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
     assert before == {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
 
 
+@pytest.mark.campaign
 def test_trust_alone_is_widened_and_the_next_run_narrows_it_again(second: SecondFleet) -> None:
     later = {"caching_ca": own_authority(second, name="later"), "caching_certificates_until": "trusted"}
     with clients(second) as going:
