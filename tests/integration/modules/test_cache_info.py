@@ -62,12 +62,12 @@ def test_memory_of_redis(service) -> None:
 
 
 def test_metrics_by_tag_and_those_that_are_missing(service) -> None:
-    target = service()
+    target = service()      # which counts what other tests ask it, too: the region has a name of its own
     stage = Stage(target)
-    stage.region("x")
-    stage.entries("x", ["a", "b"])
-    read(target, "entries", region="x", entry_keys=["a", "b", "c"])
-    wanted = [{"name": "cache.gets", "tags": {"cache": "x", "result": result}} for result in ("hit", "miss")] + [{"name": "no.such"}]
+    stage.region("tagged")
+    stage.entries("tagged", ["a", "b"])
+    read(target, "entries", region="tagged", entry_keys=["a", "b", "c"])
+    wanted = [{"name": "cache.gets", "tags": {"cache": "tagged", "result": result}} for result in ("hit", "miss")] + [{"name": "no.such"}]
     hits, misses, missing = read(target, "metrics", single_instance=True, metrics=wanted)["metrics"]
     assert hits["sum"]["COUNT"] == 2 and misses["sum"]["COUNT"] == 1
     assert missing["complete"] is False and missing["instances"][0]["error"] == "the instance has no such metric" and missing["sum"] == {}

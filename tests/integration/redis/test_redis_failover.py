@@ -244,18 +244,32 @@ def swung(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratch]:
 
 @pytest.mark.hazard("H24")
 def test_plain_failovers_back_and_forth_lose_writes(swung: Scratch) -> None:
-    """The positive control of the next test: Redis counts the votes of a former election again."""
-    timed(swung, 5000)      # as long as twice that they count
+    """The positive control of the next test: Redis counts the votes of a former election again.
+
+    Nine of them show it as a rule; whether one does is a matter of milliseconds, so there may be more rounds.
+    """
     first = swung.primaries()[0]
     pair = [first, swung.replica_of(first)]
     names = (f"{{06S}}:{number}" for number in itertools.count())     # of a slot of the first shard
-    taken, stayed = zip(*(plain(swung, pair[0] if swung.primaries()[0] is pair[1] else pair[1], names) for _turn in range(9)))
-    timed(swung, 1000)
-    swung.until(swung.whole, "it is not whole again", 20)
-    client = swung.cluster()
-    client.set("{06S}", "the primary that kept its shard holds writes until it gives the last one up")
-    lost = [name for name in itertools.chain(*taken) if client.get(name) is None]
-    assert stayed.count(False) >= 2 and lost, (stayed, lost)
+    undone: list[int] = []
+    lost: list[str] = []
+    while not (sum(undone) >= 2 and lost) and len(undone) < 4:
+        timed(swung, 5000)      # as long as twice that they count
+        taken: list[str] = []
+        stayed: list[bool] = []
+        for _turn in range(9):
+            if any(stayed[-1:]):    # a primary that has not heard of the last change gives no vote, and none is asked again for 20 s
+                swung.until(swung.whole, "its nodes do not agree", 20)
+            written, stays = plain(swung, pair[0] if swung.primaries()[0] is pair[1] else pair[1], names)
+            taken += written
+            stayed.append(stays)
+        timed(swung, 1000)
+        swung.until(swung.whole, "it is not whole again", 20)
+        client = swung.cluster()
+        client.set("{06S}", "the primary that kept its shard holds writes until it gives the last one up")
+        undone.append(stayed.count(False))
+        lost += [name for name in taken if client.get(name) is None]
+    assert sum(undone) >= 2 and lost, (undone, lost)
 
 
 @pytest.mark.campaign
