@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -158,6 +159,10 @@ def test_status_tells_what_was_cut_off(fleet, tmp_path) -> None:
     assert "an update that began on 2026-01-01T00:00:00Z was cut off: run update again, or rollback" in said
     assert "a recovery of the service that began on 2026-01-01T00:00:00Z was cut off" in said
     assert "a restart of Redis that" not in said and "a restore of Redis from files" not in said
+    other = f"file://{tmp_path}/other"
+    assert run_module("operation_lock", {"store_url": other, "name": "local", "scope": "topology", "owner": "backup by somebody"})["changed"]
+    running = play("status", fleet.inventory, extra_vars={"caching_store_url": other})
+    assert running.rc == 0 and re.search(r"under way since 20\S+, by backup by somebody", running.stdout), running.stdout
     (tmp_path / "file").touch()
     unread = play("status", fleet.inventory, extra_vars={"caching_store_url": f"file://{tmp_path}/file/store"})
     assert unread.rc == 0 and "whether anything was cut off is not known: " in unread.stdout, unread.stdout
