@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults import __main__ as suite
 from tests.faults.trials import FAULTS, Subject
 from tests.harness.modules import ModuleResult, run_module
 from tests.harness.stage import Stage
@@ -74,3 +75,13 @@ def test_what_may_have_been_done_counts_as_changed(service: Callable[..., Servic
     proxy.break_with({"method": "POST", "status": 403})
     kept = run_module("cache_invalidate", {**options, "invalidations": [{"type": "key", "region": "products", "keys": ["k2"]}]})
     assert kept["failed"] and kept["changed"] is False and stage.there("products", "k2")
+
+
+@pytest.mark.parametrize(("name", "value", "told"), [
+    ("PARTS", "files, nonesuch", "there is no 'nonesuch'; there are: backups"), ("FILES", "0", "a whole number from 1"),
+])
+def test_what_is_to_be_tried_is_checked_first(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=told):
+        suite.asked()
+        suite.number(name, 20)
