@@ -111,6 +111,7 @@ def test_an_instance_is_killed(site: Site, fleet: Fleet) -> None:
     site.converges()
 
 
+@pytest.mark.campaign
 def test_a_redis_primary_is_killed(site: Site, fleet: Fleet) -> None:
     outcome = site.broken(lambda: os.kill(pid(fleet, "redis-1"), signal.SIGKILL))
     succeeded_or_says_why(outcome, "503 Service Unavailable: Redis is unavailable", "redis DOWN", "no complete answer")
@@ -118,6 +119,7 @@ def test_a_redis_primary_is_killed(site: Site, fleet: Fleet) -> None:
     site.converges()
 
 
+@pytest.mark.campaign
 def test_an_instance_is_frozen(site: Site, fleet: Fleet) -> None:
     """It takes connections and never answers: each attempt has its time, and health names the instance."""
     frozen = pid(fleet, "caching-service-2")
@@ -130,7 +132,9 @@ def test_an_instance_is_frozen(site: Site, fleet: Fleet) -> None:
     site.converges()
 
 
-@pytest.mark.parametrize("more", [{"caching_lock_wait": "PT1M"}, {"caching_store_url": ""}], ids=["one-waits", "without-a-lock"])
+@pytest.mark.parametrize("more", [
+    pytest.param({"caching_lock_wait": "PT1M"}, id="one-waits"), pytest.param({"caching_store_url": ""}, id="without-a-lock", marks=pytest.mark.campaign),
+])
 def test_two_runs_at_once(site: Site, more: dict[str, str]) -> None:
     """Both want the same, so both reach it, one after the other; without a store for the lock, a region that the other one created is no error."""
     site.vars |= more

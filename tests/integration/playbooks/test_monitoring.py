@@ -77,6 +77,7 @@ def test_status_shows_redis_and_key_figures(fleet, proxies) -> None:
     assert closed.stdout.count("all components UP") == 3
 
 
+@pytest.mark.campaign
 @pytest.mark.hazard("H02", "H29")
 def test_fallback_with_a_frozen_instance_is_told_and_left_again(fleet) -> None:
     """The fleet's service has no call that leaves the mode: its processes are started again, one after the other, and it is proved."""
