@@ -101,6 +101,7 @@ def trials(rotations: int, kills: int, seed: int) -> Result:
                 assert done.rc == 0, done.stdout[-3000:]
                 trial.result.rotations += PLACES
                 trial.result.seconds.append(round(time.monotonic() - began, 1))
+            print(f"certificates: {trial.result.rotations} rotations, a run of {PLACES} takes {trial.result.seconds} s", flush=True)
             usual = trial.result.seconds[-1] if trial.result.seconds else 60.0
             for number in range(kills):
                 trial.ca = {**trial.ca, "name": f"authority-{number % 2}"}
@@ -110,4 +111,5 @@ def trials(rotations: int, kills: int, seed: int) -> Result:
                 trial.result.converged += held
                 if not held:
                     trial.result.failed.append(f"kill {number}: {(good if good.rc else again).stdout[-500:]}")
+                print(f"certificates: killed {number + 1} of {kills}: {'converged' if held else 'not held'}", flush=True)
         return trial.result
