@@ -142,11 +142,11 @@ def _go(stage: Stage, plant: t.Callable[[Scratch, Acknowledged], t.Any] | None) 
         stage.back()
         if not made.broken:
             cluster.until(cluster.whole, "a former primary does not follow", 60)
-            made.elected = any(node in cluster.primaries() for node in stage.victims)
-            # Where all of them come back at once, nodes that take each other for failed elect others, also one that has just followed its heir. That
-            # is theirs to do; whether it cost a write is seen below.
+            made.elected = made.kind == "quorum lost" and any(node in cluster.primaries() for node in stage.victims)
+            # Where two come back at once, nodes that take each other for failed elect others, also one that has just followed its heir. That is theirs
+            # to do; whether it cost a write is seen below.
+            healthy(cluster, None if made.elected else stage.heirs[0], patience=20)
             if not made.elected:
-                healthy(cluster, stage.heirs[0], patience=20)
                 again = stage.run(stage.heirs[0], method="graceful")
                 made.broken += [f"a second run: {again.get('msg', 'it changed something')}"] if again.get("failed") or again["changed"] else []
         writers.halt()

@@ -51,6 +51,7 @@ class Rotations:
         authority = Path(self.known["authority"]).parent / "own-authority"
         self.ca = {"path": str(authority), "passphrase": PASSWORD}
         self.result = Result()
+        self.so_far: t.Callable[[], tuple[t.Any, ...]] = tuple
 
     def variables(self, **more: t.Any) -> dict[str, t.Any]:
         return {"caching_store_url": "", "caching_certificates": {"client": {"keystore_password": PASSWORD}}, "caching_ca": self.ca, **more}
@@ -81,6 +82,7 @@ class Rotations:
             strict = stack.enter_context(Handshakes(shown, endpoints))
             command = stack.enter_context(OpenSsl(shown, dict(list(endpoints.items())[:4]), pause=1.0))
             lines = stack.enter_context(java(shown, PASSWORD, endpoints, folder)) if has_java() else []
+            self.so_far = lambda: (strict.done, command.done, len(lines), [*strict.failures, *command.failures])
             yield
         machine = [line for line in lines if line != "ok"]
         self.result.handshakes = {"python": strict.done, "openssl": command.done, "java": len(lines) - len(machine)}
@@ -101,7 +103,8 @@ def trials(rotations: int, kills: int, seed: int) -> Result:
                 assert done.rc == 0, done.stdout[-3000:]
                 trial.result.rotations += PLACES
                 trial.result.seconds.append(round(time.monotonic() - began, 1))
-            print(f"certificates: {trial.result.rotations} rotations, a run of {PLACES} takes {trial.result.seconds} s", flush=True)
+            print(f"certificates: {trial.result.rotations} rotations, a run of {PLACES} takes {trial.result.seconds} s; handshakes of Python, "
+                  f"openssl, Java, and what failed: {trial.so_far()}", flush=True)
             usual = trial.result.seconds[-1] if trial.result.seconds else 60.0
             for number in range(kills):
                 trial.ca = {**trial.ca, "name": f"authority-{number % 2}"}
@@ -111,5 +114,5 @@ def trials(rotations: int, kills: int, seed: int) -> Result:
                 trial.result.converged += held
                 if not held:
                     trial.result.failed.append(f"kill {number}: {(good if good.rc else again).stdout[-500:]}")
-                print(f"certificates: killed {number + 1} of {kills}: {'converged' if held else 'not held'}", flush=True)
+                print(f"certificates: killed {number + 1} of {kills}: {'converged' if held else 'not held'}; {trial.so_far()}", flush=True)
         return trial.result

@@ -31,7 +31,7 @@ def lose(clients: Clients) -> None:
 
 
 @pytest.mark.hazard("H28")
-@pytest.mark.parametrize("kind", ["killed", pytest.param("crash-loop", marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("kind", ["killed", *(pytest.param(kind, marks=pytest.mark.campaign) for kind in ("crash-loop", "fails-later"))])
 def test_an_update_ends_as_it_has_to(platform: LocalFleet, kind: str) -> None:
     trial = updates.trial(platform, kind, 1)
     assert not trial.broken and trial.answered > 50, trial
