@@ -15,8 +15,9 @@ import threading
 import time
 import typing as t
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.exalt.caching.plugins.plugin_utils._here import HereAction
 
 _PAUSE = 0.5
 _APART = 1.0    # seconds between two lines
@@ -81,11 +82,8 @@ class Follower:
             self._waiting = self._last = text
 
 
-class ActionModule(ActionBase):
+class ActionModule(HereAction):
     """The module as it is, with somebody who looks at its progress."""
-
-    _supports_async = True
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
@@ -100,17 +98,11 @@ class ActionModule(ActionBase):
         try:
             if here and path:
                 with Follower(os.path.expanduser(str(path)), Display().display):
-                    found = self._module(arguments, task_vars)
+                    found = self.module(arguments, task_vars)
             else:
-                found = self._module(arguments, task_vars)
+                found = self.module(arguments, task_vars)
         finally:
             if own:
                 os.unlink(own)
         result.update(found)
         return result
-
-    def _module(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        return self._execute_module(
-            module_name=self._task.resolved_action or self._task.action, module_args=arguments, task_vars=task_vars,
-            wrap_async=bool(self._task.async_val),
-        )

@@ -145,7 +145,7 @@ def test_modules_of_a_playbook_are_the_same_in_both_ways(tmp_path: Path, monkeyp
     assert seen[0] == seen[1] and seen[0][0] == 3 and seen[0][1] == ["planted", str(tmp_path), *seen[0][1][2:]], seen
     monkeypatch.setenv("EXALT_CACHING_MODULES", "warm")
     given = process.environment()
-    assert WarmPlays.settings(given)["EXALT_WARM"] and list(Path(WarmPlays.running.folder.name, "packed").glob("*cache_info*"))  # type: ignore[union-attr]
+    assert WarmPlays.settings(given)["EXALT_WARM"] and list(Path(WarmPlays.running.folder.name, "packed").glob("*command*"))  # type: ignore[union-attr]
     assert WarmPlays.settings({**given, "LANG": "xx"}) == {**given, "LANG": "xx"}, "an interpreter of its own"
 
 

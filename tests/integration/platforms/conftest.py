@@ -36,9 +36,9 @@ collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not 
 CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule", "update")
 
 
-LONG = ("test_playbooks_of_", "test_an_update_", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
-# Rows of the table that stop all of a fleet: everywhere they are long, and the local fleet shows the same in each run
-LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered")
+LONG = ("test_playbooks_of_", "test_an_update_")
+# Rows of the table that are long everywhere, and that the local fleet shows in each run
+LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
 
 
 def mark(items: list[pytest.Item]) -> None:
