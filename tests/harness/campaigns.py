@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pytest plugin: long trials, marked as campaigns, are left out of a run of everything; `make campaigns` runs them.
 
-Who names a file, a word or a mark wants what he names.
+Who names a file, a word or a mark wants what he names. What is marked as shown_on_platforms is a campaign where all platforms are asked for:
+the table shows it there, on fleets that cost a multiple of the local one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.matrix import HOMES
+from tests.harness.operations import asked_for
+
 
 def named(config: pytest.Config) -> bool:
     """Whether somebody has chosen tests, not only a folder."""
@@ -19,9 +23,12 @@ def named(config: pytest.Config) -> bool:
     return bool(option.markexpr or option.keyword or any("::" in word or word.endswith(".py") for word in config.args))
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """After everybody else has marked and counted."""
+    for item in items if all(map(asked_for, HOMES)) else []:
+        if item.get_closest_marker("shown_on_platforms"):
+            item.add_marker("campaign")
     yield
     left = [] if named(config) else [item for item in items if item.get_closest_marker("campaign")]
     if left:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -93,17 +93,40 @@ def _hosts(platform: str) -> Iterator[HostsFleet]:
         assert fleet.engine.leftovers() == []
 
 
-@pytest.fixture(scope="package")
-def compose_fleet() -> Iterator[HostsFleet]:
-    yield from _hosts("compose")
+class Alone:
+    """One fleet of hosts at a time: another one starts when that one has ended, as each takes its share of the machine while it runs."""
+
+    def __init__(self) -> None:
+        self.platform = ""
+        self.stack = ExitStack()
+
+    def fleet(self, platform: str) -> HostsFleet:
+        if platform != self.platform:
+            self.platform = ""
+            self.stack.close()
+            self.running = self.stack.enter_context(contextmanager(_hosts)(platform))
+            self.platform = platform
+        return self.running
 
 
 @pytest.fixture(scope="package")
-def systemd_fleet() -> Iterator[HostsFleet]:
-    yield from _hosts("systemd")
+def alone() -> Iterator[Alone]:
+    made = Alone()
+    with made.stack:
+        yield made
 
 
-@pytest.fixture(scope="package", params=["compose", "systemd"])
+@pytest.fixture(scope="module")
+def compose_fleet(alone: Alone) -> HostsFleet:
+    return alone.fleet("compose")
+
+
+@pytest.fixture(scope="module")
+def systemd_fleet(alone: Alone) -> HostsFleet:
+    return alone.fleet("systemd")
+
+
+@pytest.fixture(scope="module", params=["compose", "systemd"])
 def hosts(request: pytest.FixtureRequest) -> HostsFleet:
     """The trial fleets on Compose and on hosts with systemd, as somebody else has made them."""
     if not asked_for(request.param):
@@ -144,10 +167,15 @@ HERE = Path(__file__).parent
 ORDER = ("test_hosts.py", "test_matrix.py")
 
 
+def platform_of(item: pytest.Item) -> int:
+    """Its place in the order of platforms: whatever is of one follows each other."""
+    return next((place for place, name in enumerate(HOMES) if name in item.nodeid.removeprefix("tests/integration/platforms/")), 0)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is tried on fleets of somebody else comes first, then the table, which begins with no fleet; the others go on with what it made."""
+    """Platform by platform; on each what is tried on fleets of somebody else, then the table, which begins with no fleet; the others go on with that."""
     mark(items)
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
-    ours = sorted((items[place] for place in places), key=lambda item: (*ORDER, item.path.name).index(item.path.name))
+    ours = sorted((items[place] for place in places), key=lambda item: (platform_of(item), (*ORDER, item.path.name).index(item.path.name)))
     for place, item in zip(places, ours):
         items[place] = item

@@ -59,7 +59,7 @@ def test_results_are_those_of_an_interpreter_of_its_own(service: Callable[..., S
         assert here == own
 
 
-@pytest.mark.parametrize("end", ["timeout", "TERM"])
+@pytest.mark.parametrize("end", ["timeout", "killed"])
 def test_a_module_ends_with_its_task(service: Callable[..., Service], tmp_path: Path, end: str) -> None:
     target = service()
     target.proxy.break_with({"freeze": True})
