@@ -30,6 +30,7 @@ def lose(clients: Clients) -> None:
     clients.remember("continuous:planted", 1)
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H28")
 @pytest.mark.parametrize("kind", ["killed", *(pytest.param(kind, marks=pytest.mark.campaign) for kind in ("crash-loop", "fails-later"))])
 def test_an_update_ends_as_it_has_to(platform: LocalFleet, kind: str) -> None:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pytest plugin: long trials, marked as campaigns, are left out of a run of everything; `make campaigns` runs them.
 
-Who names a file, a word or a mark wants what he names. What is marked as shown_on_platforms is a campaign where all platforms are asked for:
-the table shows it there, on fleets that cost a multiple of the local one.
+Who names a file, a word or a mark wants what he names. What is marked as long, on the local fleet, is a campaign only where all
+platforms are asked for: their table takes the time that there is, and shows most of the same.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.matrix import HOMES
 from tests.harness.operations import asked_for
+
+PLATFORMS = ("kubernetes", "compose", "systemd")
 
 
 def named(config: pytest.Config) -> bool:
@@ -26,8 +27,8 @@ def named(config: pytest.Config) -> bool:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """After everybody else has marked and counted."""
-    for item in items if all(map(asked_for, HOMES)) else []:
-        if item.get_closest_marker("shown_on_platforms"):
+    for item in items if all(map(asked_for, PLATFORMS)) else []:
+        if item.get_closest_marker("long"):
             item.add_marker("campaign")
     yield
     left = [] if named(config) else [item for item in items if item.get_closest_marker("campaign")]

@@ -34,6 +34,7 @@ def ended(outcome: Outcome, changed: int) -> Outcome:
     return outcome
 
 
+@pytest.mark.long
 def test_taken_verified_and_pruned(fleet, wanted) -> None:
     options = {**wanted, "caching_backup": {"max_age": "PT1H"}, "caching_objectives": {"rpo": "PT1H"}, "caching_redis_server_path": str(get_binary_path())}
     store = open_store({**fleet.store_args, "store_url": wanted["caching_store_url"]})
@@ -76,6 +77,7 @@ def test_the_configuration_is_kept_without_secrets(fleet, wanted) -> None:
     assert not [finding for name, content in found.items() for finding in canaries.in_bytes(content, name)]
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H38")
 def test_a_configuration_is_brought_back(fleet, wanted, proxies) -> None:
     """The differences first, then what is asked for, with the present state kept as the way back; a second run has nothing to do."""

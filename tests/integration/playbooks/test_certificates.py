@@ -58,6 +58,7 @@ def changes(outcome: Outcome) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H53", "H54", "H55")
 def test_another_authority_comes_in_three_rounds_and_no_handshake_fails(second: SecondFleet) -> None:
     planned = run(second, check=True)
@@ -117,6 +118,7 @@ class Stuck:
                 return
 
 
+@pytest.mark.long
 def test_one_that_does_not_take_it_brings_all_of_them_back(second: SecondFleet) -> None:
     known = second.known
     name, host = "caching-service-9", f"{NETWORK}.19"
@@ -140,6 +142,7 @@ def test_one_that_does_not_take_it_brings_all_of_them_back(second: SecondFleet) 
         shutil.rmtree(theirs)
 
 
+@pytest.mark.long
 def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondFleet) -> None:
     before = {name: (Path(folder) / "tls.crt").resolve() for name, folder in second.known["certificates"].items()}
     cases: list[tuple[dict[str, t.Any], str]] = [
@@ -173,6 +176,7 @@ def test_trust_alone_is_widened_and_the_next_run_narrows_it_again(second: Second
     assert back.rc == 0 and changes(back)["trust narrowed"] == EVERY and going.failures == [], back.stdout[-3000:]
 
 
+@pytest.mark.long
 def test_what_has_expired_and_what_has_drifted_is_renewed_and_mended(second: SecondFleet) -> None:
     """A client that Redis refuses after its handshake is no reason to give up: that is what is renewed."""
     before = run(second)

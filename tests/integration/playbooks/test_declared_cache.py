@@ -90,6 +90,7 @@ def clear(pair: Pair) -> None:
         member.proxy.clear()
 
 
+@pytest.mark.long
 def test_configure_and_export_of_everything(pair: Pair, inventory: Path, tmp_path: Path) -> None:
     check = play("configure", inventory, check=True, extra_vars={**DECLARED, "caching_features": [], "caching_strategies": {}, "caching_schedules": []})
     assert check.rc == 0 and pair.writes() == [[], []], check.stdout

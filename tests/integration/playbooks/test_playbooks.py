@@ -35,6 +35,7 @@ def inventory(fleet, proxies):
     clean()
 
 
+@pytest.mark.long
 @pytest.mark.operation("S007", "S014", "S016", "S017", "S018", "S019", "S027", "S029")
 def test_site_twice_and_in_check_mode(inventory, proxies) -> None:
     wanted = {**proxies.extra_vars, "caching_regions": REGIONS}
@@ -57,6 +58,7 @@ def test_site_twice_and_in_check_mode(inventory, proxies) -> None:
     assert "[DEPRECATION WARNING]" not in first.stdout + first.stderr
 
 
+@pytest.mark.long
 def test_variables_that_arrive_as_text(inventory, proxies, fleet) -> None:
     """As from surveys and -e key=value: JSON and YAML in a string."""
     for text in (json.dumps(REGIONS[:1]), yaml.safe_dump(REGIONS[:1])):
@@ -74,6 +76,7 @@ def test_variables_that_arrive_as_text(inventory, proxies, fleet) -> None:
     assert outcome.rc == 0 and "local is healthy" in outcome.stdout, outcome.stdout
 
 
+@pytest.mark.long
 @pytest.mark.operation("S038", "S040")
 def test_invalidate_by_list_and_by_survey(inventory, proxies, fleet) -> None:
     options = {**proxies.extra_vars, "caching_regions": REGIONS}
@@ -115,6 +118,7 @@ def test_a_request_id_by_playbook_acts_once(inventory, proxies) -> None:
     assert first.rc == second.rc == 0 and "as an earlier run of this request id did it" in second.stdout + first.stdout
 
 
+@pytest.mark.long
 @pytest.mark.operation("S027")
 @pytest.mark.parametrize("as_file", [True, pytest.param(False, marks=pytest.mark.campaign)])
 def test_site_after_export_changes_nothing(inventory, proxies, tmp_path, as_file: bool) -> None:

@@ -96,6 +96,7 @@ def told(outcome: Outcome) -> str:
     return " ".join(outcome.stdout.split())
 
 
+@pytest.mark.long
 @pytest.mark.operation("S128")
 @pytest.mark.hazard("H27", "H48")
 def test_a_service_is_recovered(recoveries: Recoveries) -> None:
@@ -116,6 +117,7 @@ def test_a_service_is_recovered(recoveries: Recoveries) -> None:
     assert [one["status"] for one in done.results("cache_task")[0]["instances"]] == ["shut down"] * 3
 
 
+@pytest.mark.long
 def test_a_service_that_is_down_wants_the_name_of_the_fleet(recoveries: Recoveries) -> None:
     """All that stands in the way is told at once, and nothing is touched."""
     fleet = recoveries.fleet

@@ -57,6 +57,7 @@ def told(outcome: Outcome, text: str, changed: bool) -> None:
     assert outcome.rc == 0 and (outcome.changed > 0) is changed and text in outcome.stdout, outcome.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.hazard("H26")
 def test_a_restart_that_is_killed_goes_on_where_it_was(restarts: Restarts) -> None:

@@ -41,6 +41,7 @@ def listing(fleet: Fleet) -> dict[str, t.Any]:
     return {"files": files, "programs": [line.split(", uptime")[0] for line in fleet.supervisorctl("status").splitlines()]}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.hazard("H39", "H40", "H41", "H42", "H43", "H44", "H46")
 def test_the_whole_cluster_after_a_role_change_and_back_again(physical: Physical, tmp_path: Path) -> None:
@@ -70,6 +71,7 @@ def test_the_whole_cluster_after_a_role_change_and_back_again(physical: Physical
     assert nothing.rc == 2 and "no restore from files of local has been begun whose former data lies aside" in nothing.stdout and nothing.changed == 0
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H38", "H39", "H43")
 def test_what_is_refused_touches_nothing(physical: Physical, tmp_path: Path) -> None:
     """Without a confirmation; a backup that is not there; one of another layout."""
@@ -90,6 +92,7 @@ def test_what_is_refused_touches_nothing(physical: Physical, tmp_path: Path) -> 
         assert listing(fleet) == there and not physical.record() and physical.served() == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.hazard("H38", "H39")
 def test_a_step_that_fails_goes_back_by_itself(physical: Physical, tmp_path: Path) -> None:
@@ -113,6 +116,7 @@ def test_a_step_that_fails_goes_back_by_itself(physical: Physical, tmp_path: Pat
     assert judged(physical, before, "undone") == [] and physical.aside() == 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.hazard("H40")
 def test_a_run_that_is_killed_goes_on_with_the_same_backup(physical: Physical) -> None:

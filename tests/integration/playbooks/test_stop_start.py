@@ -36,6 +36,7 @@ def ended(outcome: Outcome, changed: bool) -> dict[str, t.Any]:
     return record
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H09", "H10", "H12")
 def test_stop_flushes_first_and_start_brings_everything_back(fleet, states) -> None:
     before = states()
@@ -70,6 +71,7 @@ def test_an_instance_that_is_ready_is_not_taken_for_down(fleet, states) -> None:
     assert states() == before
 
 
+@pytest.mark.long
 def test_scale_keeps_what_runs(fleet, states) -> None:
     before = states()
     fewer = {"caching_replicas": 2}
