@@ -43,6 +43,20 @@ def site(platform: str, rounds: int) -> float:
             home.down()
 
 
+def packed(rounds: int) -> tuple[float, float]:
+    """Medians in seconds of site on the local fleet, in turns: modules here, and each packed for an interpreter of its own."""
+    inventory = Fleet().inventory
+    seconds: tuple[list[float], list[float]] = ([], [])
+    with tempfile.TemporaryDirectory() as folder:
+        for _number in range(rounds):
+            for found, more in zip(seconds, ({}, {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TEMP": folder}), strict=True):
+                ran = play("site", inventory, env=more)
+                if ran.rc or ran.changed:
+                    raise Failed(f"site on the local fleet: {ran.stdout[-500:]}")
+                found.append(ran.seconds)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
 def twenty() -> float:
     """Twenty fleets in one inventory, each with a region of its own, of which one is out of reach: the seconds in which the others finish.
 
@@ -70,6 +84,8 @@ def twenty() -> float:
 def rows(rounds: int) -> list[Row]:
     asked = ["local", *filter(asked_for, HOMES)]
     found: list[Row] = [(f"playbook site without changes on {platform} (s)", site(platform, rounds), "<=", GOAL) for platform in asked]
+    here, other = packed(rounds)
+    found.append(("playbook site without changes on local, modules in a fork of their task: times as fast as packed", other / here, "", None))
     return [*found, ("playbook site on 20 fleets, one of them out of reach: the others finish (s)", twenty(), "", None)]
 
 
