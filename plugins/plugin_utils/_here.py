@@ -10,6 +10,7 @@ and every case that is not exactly this one (another connection or interpreter, 
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -104,6 +105,7 @@ def _be(module: str, arguments: bytes, out: int, err: int) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")
+    gc.freeze()
     sys.argv = [module]
     _internal.is_controller = False     # what it warns of is part of its result
     _loader.run_module(json_params=arguments, profile=_PROFILE, module_fqn=module, modlib_path="", extensions={})
