@@ -219,6 +219,18 @@ def test_what_only_campaigns_prove_is_no_gap_and_they_add_it(tmp_path: Path, wor
     assert set(proved) == {"H16", "H17"}, "who names a file wants all of it"
 
 
+@pytest.mark.parametrize(("platforms", "proved"), [("", {"H16", "H17"}), ("compose", {"H16", "H17"}), ("all", {"H17"})])
+def test_what_is_long_is_a_campaign_where_all_platforms_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platforms: str, proved: set[str]
+) -> None:
+    monkeypatch.setenv("PLATFORMS", platforms)
+    plugin = ("-p", "tests.harness.campaigns")
+    done, seen = run_planted(tmp_path, LONG.replace("mark.campaign", "mark.long"), more=(*plugin, "tests"))
+    assert set(seen) == proved, done.stdout
+    done, _seen = run_planted(tmp_path, LONG.replace("mark.campaign", "mark.long"), more=(*plugin, "-m", "campaign", "tests"))
+    assert ("1 passed" in done.stdout) is (platforms == "all"), done.stdout
+
+
 def test_workers_hand_over_what_they_saw(tmp_path: Path) -> None:
     """Two files on two workers: each proves something, and what both together don't prove is told once."""
     both = ("-p", "xdist", "-p", "tests.harness.workers", "-n", "2", "tests")
