@@ -1,7 +1,10 @@
 # Copyright (c) 2026, Exalt Caching Contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the module of its task (``action_plugin`` in meta/runtime.yml: every module but those that show their progress)."""
+"""Runs the module of its task (``action_plugin`` in meta/runtime.yml: every module but those that show their progress).
+
+An action has the name of a module, as its options are documented there; this one has that of the first module of every run.
+"""
 
 from __future__ import annotations
 

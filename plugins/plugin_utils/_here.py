@@ -20,15 +20,15 @@ import sys
 import typing as t
 
 from ansible import constants
-from ansible.module_utils import _internal
-from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
 
 try:
-    from ansible._internal._task import UnifiedTaskResult
+    from ansible._internal._task import UnifiedTaskResult as _Result
+    from ansible.module_utils import _internal
     from ansible.module_utils._internal._ansiballz import _loader
-except ImportError:     # ansible-core 2.20 and before
-    UnifiedTaskResult = _loader = None
+    from ansible.module_utils.common.json import Direction, get_module_encoder
+except ImportError:     # ansible-core 2.20 and before: modules are packed
+    _Result = None
 
 _PROFILE = "legacy"
 
@@ -40,7 +40,8 @@ class HereAction(ActionBase):
     _supports_check_mode = True
 
     def module(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        name = self._task.resolved_action or self._task.action
+        # of ansible-core 2.18 the task's resolved_action is the action's name
+        name = self._shared_loader_obj.module_loader.find_plugin_with_context(self._task.action, collection_list=self._task.collections).resolved_fqcn
         if not self._is_here(task_vars or {}):
             return self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars, wrap_async=bool(self._task.async_val))
         given = dict(arguments)
@@ -56,7 +57,7 @@ class HereAction(ActionBase):
         connection, task = self._connection, self._task
         facts = task_vars.get("ansible_delegated_vars", {}).get(task.delegate_to, {}) if task.delegate_to else task_vars
         return (
-            UnifiedTaskResult is not None and connection.transport == "local" and not connection.become and not task.async_val
+            _Result is not None and connection.transport == "local" and not connection.become and not task.async_val
             and not any(task.environment or []) and not constants.DEFAULT_KEEP_REMOTE_FILES
             and self._templar.template(facts.get("ansible_python_interpreter")) == sys.executable
         )

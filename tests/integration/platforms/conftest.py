@@ -37,7 +37,7 @@ CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "k
 
 
 LONG = ("test_playbooks_of_", "test_an_update_")
-# Rows of the table that are long everywhere, and that the local fleet shows in each run
+# Rows of the table that are long everywhere; a run without platforms shows them on the local fleet
 LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
 
 
