@@ -39,7 +39,7 @@ folders: setup
 demo: setup ## a fleet on this machine, brought to its declared state twice
 	@$(PY) -m tests.fleet.demo
 
-test: folders ## gates, unit, contract, integration and faults; TESTS=unit narrows, PLATFORMS= adds fleets, WORKERS=2: on two
+test: folders ## gates, unit, contract, integration and faults; TESTS=unit narrows, PLATFORMS= adds fleets, WORKERS=2: on two, BUDGET=minutes
 	@$(ISOLATED) $(PY) -m pytest -n $(WORKERS) --durations=60 --durations-min=8 $(addprefix tests/,$(TESTS))
 
 bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets

@@ -5,4 +5,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.harness.workers", "tests.harness.coverage", "tests.harness.campaigns", "tests.harness.matrix"]
+pytest_plugins = ["tests.harness.workers", "tests.harness.budget", "tests.harness.coverage", "tests.harness.campaigns", "tests.harness.matrix"]

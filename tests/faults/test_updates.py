@@ -38,6 +38,7 @@ def test_an_update_ends_as_it_has_to(platform: LocalFleet, kind: str) -> None:
     assert not trial.broken and trial.answered > 50, trial
 
 
+@pytest.mark.long
 def test_a_version_that_does_not_fit_touches_nothing_and_a_lost_write_is_found(platform: LocalFleet) -> None:
     trial = updates.trial(platform, "incompatible", 1, lose)
     assert trial.ended == "refused" and trial.lost == 1 and len(trial.broken) == 1 and "1 was acknowledged, and None is there" in trial.broken[0], trial

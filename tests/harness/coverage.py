@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from . import operations
+from . import budget, operations
 
 ORDER = ("gates", "unit", "contract", "integration", "faults", "benchmarks")
 # Within the gates the pure ones come first, the tools that start other programs after them.
@@ -97,7 +97,7 @@ class Coverage:
         self.catalogue = operations.load()
         self.proved: dict[str, set[str]] = defaultdict(set)
         self.skipped: dict[str, set[str]] = defaultdict(set)
-        self.later: set[str] = set()      # ids that only campaigns claim, which this run leaves out
+        self.later: set[str] = set()      # ids that only campaigns claim, which this run leaves out, or tests that it had no time for
         self.full = False
         self.handed: list[bool] = []
         self.campaign = config.option.markexpr == "campaign"
@@ -150,6 +150,8 @@ class Coverage:
         if report.skipped:
             for name in [*wanted, *hazards]:
                 self.skipped[name].add(item.nodeid)
+        if budget.left_out(report):
+            self.later.update([*wanted, *hazards])
         if report.when != "call" or not report.passed or hasattr(report, "wasxfail") or not (wanted or hazards):
             return report
         records, broken = _seen()

@@ -4,7 +4,7 @@
 """pytest plugin: several workers (pytest-xdist), each with a local fleet on addresses of its own.
 
 A file of tests is the unit of work. The gates share one copy of the collection, and the fleet of a platform is there
-once, so these are units, too. Those of platforms come first: they are the longest, and wait more than they work.
+once, so these are units, too. Those of platforms come last, side by side: where a run has to end in time (BUDGET), they are what it cuts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Sorts after everybody else has."""
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: not item.nodeid.startswith(PLATFORMS))
+        items.sort(key=lambda item: item.nodeid.startswith(PLATFORMS))
 
 
 @pytest.hookimpl(optionalhook=True)

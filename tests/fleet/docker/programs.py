@@ -56,7 +56,8 @@ def _compose() -> Path:
     upstream = re.sub(r"^module .*", "module trial/compose", Path(told["GoMod"]).read_text(), count=1, flags=re.M)
     (work / "go.mod").write_text(f"{upstream}\nrequire {MODULE} {COMPOSE}\n")
     built.go(work, "mod", "tidy")
-    built.go(work, "build", "-trimpath", "-ldflags", f"-s -w -X {MODULE}/internal.Version={COMPOSE}", "-o", "program", f"{MODULE}/cmd")
+    flags = f"-s -w -X {MODULE}/internal.Version={COMPOSE}"
+    built.go(work, "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", flags, "-o", "program", f"{MODULE}/cmd")
     (work / "program").replace(program)
     shutil.rmtree(work)
     return program

@@ -150,7 +150,7 @@ def control(state: State, programs: Programs) -> Iterator[tuple[str, list[str]]]
         "metric-resolution": "10s", "kubelet-request-timeout": "5s",
     }
     yield "metrics-server", [str(programs.kube), "metrics-server", *(f"--{name}={value}" for name, value in metrics.items())]
-    yield "coredns", [str(programs.dns), "-conf", str(state.folder / "Corefile")]
+    yield "coredns", [str(programs.kube), "coredns", "-conf", str(state.folder / "Corefile")]
 
 
 def runtime(state: State, node: Node, programs: Programs) -> list[str]:

@@ -17,6 +17,7 @@ import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from tests.fleet import built
 from tests.fleet.kubernetes import machine, objects, programs
 from tests.fleet.kubernetes.layout import CERT_MANAGER_VERSION, State
 from tests.fleet.local import processes
@@ -31,16 +32,16 @@ def _definitions() -> Path:
 
 def _module(work: Path) -> None:
     """go.mod of the program, and the definitions that come with the module."""
-    programs.go(work, "mod", "init", "trial/certmanager")
-    programs.go(work, "get", MODULE)
-    source = Path(json.loads(programs.go(work, "mod", "download", "-json", MODULE))["Dir"])
+    built.go(work, "mod", "init", "trial/certmanager")
+    built.go(work, "get", MODULE)
+    source = Path(json.loads(built.go(work, "mod", "download", "-json", MODULE))["Dir"])
     shutil.rmtree(_definitions(), ignore_errors=True)
     shutil.copytree(source / "deploy/crds", _definitions())
 
 
 def program() -> Path:
     """Built once; some minutes."""
-    return programs.built(NAME, programs.HERE / NAME, CERT_MANAGER_VERSION, _module, {})
+    return programs.made(NAME, CERT_MANAGER_VERSION, _module, {})
 
 
 def _established(api: client.ApiClient, names: list[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.fleet import paths
 
 VERSION = "1.34.4"
-COREDNS_VERSION = "1.14.7"
+COREDNS_VERSION = "1.13.1"
 METRICS_SERVER_VERSION = "0.8.0"
 CERT_MANAGER_VERSION = "1.21.2"
 NETWORK_NAME = "exalt-caching"

@@ -36,9 +36,10 @@ collect_ignore = [f"test_{name}.py" for name, platforms in NEEDS.items() if not 
 CAMPAIGNS = ("cert_manager", "certificates", "redeploy", "kubernetes_deploy", "kubernetes_failures", "kubernetes_rights", "molecule", "update")
 
 
-LONG = ("test_playbooks_of_", "test_an_update_")
+LONG = ("test_playbooks_of_", "test_an_update_", "test_check_mode_of_site_", "test_check_mode_of_backups")
 # Rows of the table that are long everywhere; a run without platforms shows them on the local fleet
-LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis")
+LONGEST = ("test_the_cluster_is_restored_from_files", "test_the_service_is_recovered", "test_a_version_", "test_redis_restarts_", "test_memory_of_redis",
+           "test_check_mode_of_an_update", "test_stop_flushes_first_")
 
 
 def mark(items: list[pytest.Item]) -> None:

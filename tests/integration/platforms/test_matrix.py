@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 import pyrage
@@ -24,7 +25,8 @@ CACHE = {
     "caching_warm_region": "categories", "caching_invalidate_type": "key", "caching_invalidate_region": "deployed", "caching_invalidate_keys": "a, b",
     "caching_kpi_window": 1, "caching_fallback_reason": "a trial",
 }
-CHANGING = ("stop", "scale", "configure", "deploy", "backup", "backup_config")
+CHANGING = ("stop", "scale", "configure", "deploy")
+SAVING = ("backup", "backup_config")
 
 
 def redis(members: dict[str, str]) -> set[str]:
@@ -32,12 +34,16 @@ def redis(members: dict[str, str]) -> set[str]:
     return {identity for name, identity in members.items() if "redis" in name}
 
 
-@row("site twice, the second changes nothing")
-@pytest.mark.operation("S001", "S005")
-def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
+@row("site in check mode, before there is a fleet")
+def test_check_mode_of_site_makes_nothing(platform: Platform) -> None:
     with platform.unchanged():
         check = platform.play("site", check=True)
     assert check.rc == 0 and check.changed > 0, check.stdout
+
+
+@row("site twice, the second changes nothing")
+@pytest.mark.operation("S001", "S005")
+def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> None:
     first = platform.play("site")
     assert first.rc == 0 and first.changed > 0, first.stdout
     made = platform.members()
@@ -46,15 +52,24 @@ def test_site_makes_the_fleet_and_then_changes_nothing(platform: Platform) -> No
     assert second.rc == 0 and second.changed == 0 and platform.members() == made, second.stdout
 
 
-@row("check mode changes nothing")
-def test_check_mode_of_what_changes_a_fleet(platform: Platform) -> None:
-    """One run after the other, each with something to do."""
+def unchanged(platform: Platform, names: tuple[str, ...]) -> None:
+    """These in check mode, one after the other, each with something to do."""
     with platform.unchanged():
-        check = platform.play(" ".join(CHANGING), check=True, caching_replicas=platform.other_size, caching_configuration=POOL,
+        check = platform.play(" ".join(names), check=True, caching_replicas=platform.other_size, caching_configuration=POOL,
                               caching_version="2.5.0", **platform.store())
     records = check.custom["exalt_caching_run"]
-    assert check.rc == 0 and [one["playbook"] for one in records] == [*CHANGING], check.stdout
+    assert check.rc == 0 and [one["playbook"] for one in records] == [*names], check.stdout
     assert all(one["changes"] for one in records), records
+
+
+@row("check mode changes nothing")
+def test_check_mode_of_what_changes_a_fleet(platform: Platform) -> None:
+    unchanged(platform, CHANGING)
+
+
+@row("backups in check mode change nothing")
+def test_check_mode_of_backups(platform: Platform) -> None:
+    unchanged(platform, SAVING)
 
 
 @row("stop, start")
@@ -111,20 +126,28 @@ def test_playbooks_of_the_cache(platform: Platform, tmp_path: Path) -> None:
     assert [one["playbook"] for one in again.custom["exalt_caching_run"] if one["changes"]] == ["fallback"], again.stdout
 
 
+def newer(platform: Platform) -> dict[str, t.Any]:
+    """Variables of an update, with a change of the configuration."""
+    return {**platform.store(), "caching_version": platform.newer, "caching_soak": "PT2S", "caching_batch": 2, "caching_update_backup_age": "",
+            "caching_configuration": POOL}
+
+
+@row("update in check mode")
+def test_check_mode_of_an_update(platform: Platform) -> None:
+    with platform.unchanged():
+        check = platform.play("update", check=True, **newer(platform))
+    assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"]["service"]["updated"], check.stdout
+
+
 @row("update in batches, rolled back")
 @pytest.mark.operation("S079", "S080", "S081", "S082")
 @pytest.mark.hazard("H27", "H28")
 def test_an_update_and_its_way_back(platform: Platform) -> None:
     before = platform.members()
-    newer = {**platform.store(), "caching_version": platform.newer, "caching_soak": "PT2S", "caching_batch": 2, "caching_update_backup_age": "",
-             "caching_configuration": POOL}
-    with platform.unchanged():
-        check = platform.play("update", check=True, **newer)
-    assert check.rc == 0 and check.custom["exalt_caching_run"][0]["changes"]["service"]["updated"], check.stdout
-    done = platform.play("update", **newer)
+    done = platform.play("update", **newer(platform))
     assert done.rc == 0 and platform.versions() == {platform.newer}, done.stdout
     assert "cache.redis.pool.maxTotal: 256 → 300" in done.stdout and set(before.values()) & set(platform.members().values()) == redis(before)
-    again = platform.play("update rollback", **newer)
+    again = platform.play("update rollback", **newer(platform))
     first, back = again.custom["exalt_caching_run"]
     assert again.rc == 0 and not first["changes"] and back["changes"] and platform.versions() == {platform.older}, again.stdout
     assert "cache.redis.pool.maxTotal: 300 → 256" in again.stdout

@@ -142,6 +142,7 @@ def test_unknown_sections_are_refused(pair: Pair, inventory: Path) -> None:
     assert outcome.rc != 0 and "caching_settings: it must be a mapping of redis_connection" in outcome.stdout and pair.writes() == [[], []]
 
 
+@pytest.mark.long
 def test_a_rollout_walks_up_and_back_down(pair: Pair, inventory: Path, tmp_path: Path) -> None:
     """The gate is broken by a hit rate of nothing: somebody reads what is not there."""
     playbook = tmp_path / "rollout.yml"

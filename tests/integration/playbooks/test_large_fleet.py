@@ -45,6 +45,7 @@ def pair(fleet) -> Iterator[Pair]:
         found.close()
 
 
+@pytest.mark.long
 def test_site_of_what_export_wrote_changes_nothing(pair: Pair, tmp_path: Path) -> None:
     args = pair.args
     inventory = tmp_path / "hosts.yml"

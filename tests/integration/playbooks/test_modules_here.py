@@ -80,7 +80,7 @@ def test_a_module_ends_with_its_task(service: Callable[..., Service], tmp_path: 
         ran = play(playbook, "localhost,", extra_vars=variables)
         assert ran.rc == 2 and "Timed out after 3 second(s)" in ran.stdout, ran.stdout
     else:
-        with at("TASK [Frozen]", act=lambda pid: (until(lambda: target.proxy.records(), "the module asks nothing"), kill_tree(pid))) as moment:
+        with at("TASK [Frozen]", act=lambda pid: (until(target.proxy.records, "the module asks nothing"), kill_tree(pid))) as moment:
             play(playbook, "localhost,", extra_vars=variables)
         assert moment.seen
     assert time.monotonic() - started < 30

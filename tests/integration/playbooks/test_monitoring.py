@@ -136,6 +136,7 @@ def test_progress_is_printed_while_the_module_runs(stocked, fleet, tmp_path, giv
     assert outcome.stdout.index("products: ") < outcome.stdout.index("PLAY RECAP")
 
 
+@pytest.mark.long
 @pytest.mark.operation("S041")
 def test_warm_shows_its_progress_and_status_shows_it_elsewhere(stocked, fleet, tmp_path) -> None:
     target = stocked

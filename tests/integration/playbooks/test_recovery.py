@@ -64,6 +64,7 @@ def test_without_confirmation_nothing_is_lost(fleet, kept: dict[str, t.Any]) -> 
     assert outcome.rc != 0 and "confirm: flush destroys data of local" in outcome.stdout and outcome.changed == 0
 
 
+@pytest.mark.long
 def test_a_drill_shows_rpo_and_rto_and_leaves_nothing(fleet, kept: dict[str, t.Any], tmp_path) -> None:
     before, listing = servers(), sorted(tmp_path.rglob("*"))
     planned = play("drill", fleet.inventory, check=True, extra_vars=kept)

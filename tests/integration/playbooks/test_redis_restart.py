@@ -109,6 +109,7 @@ def test_nothing_is_restarted_while_the_cluster_is_not_whole(restarts: Restarts,
         follower.execute_command("CLUSTER REPLICATE", ids["redis-2"])
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H24")
 def test_a_shard_or_a_node_is_named(restarts: Restarts) -> None:
     """Where nothing is named and no primary has failed, nothing is done."""

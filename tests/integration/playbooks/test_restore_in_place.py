@@ -139,6 +139,7 @@ def test_a_run_that_is_killed_goes_on_with_the_same_backup(physical: Physical) -
     assert dropped.rc == 0 and physical.aside() == 0 and judged(physical, wanted, "finished") == [], dropped.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.hazard("H40")
 def test_taken_back_before_a_node_was_stopped_nothing_stops(physical: Physical) -> None:

@@ -18,6 +18,7 @@ PLAY = {"hosts": "localhost", "gather_facts": False, "tasks": [
     {"name": "Kept", "ansible.builtin.include_role": {"name": "exalt.caching.caching", "tasks_from": "redis_kept"}}]}
 
 
+@pytest.mark.long
 @pytest.mark.hazard("H42")
 def test_a_cluster_that_keeps_dumps_is_not_given_an_append_only_file(tmp_path: Path) -> None:
     steps = tmp_path / "kept.yml"
