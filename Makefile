@@ -45,7 +45,7 @@ test: folders ## gates, unit, contract, integration and faults; TESTS=unit narro
 bench: folders ## ratios against what a user would do otherwise; PLATFORMS= adds fleets
 	@$(ISOLATED) $(PY) -m tests.benchmarks
 
-faults: folders ## the fault suite with counts and seeds; PARTS= narrows; TRIALS=, RESTARTS=, UPDATES= and FILES= scale it
+faults: folders ## the fault suite with counts and seeds; PARTS= narrows; TRIALS=, RESTARTS=, UPDATES=, KILLS= and FILES= scale it
 	@$(ISOLATED) $(PY) -m tests.faults
 
 campaigns: folders ## long trials that make test leaves out; TESTS= narrows, PLATFORMS= adds those on fleets, WORKERS=2: on two

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fault suite: `make faults`. TRIALS is the number of trials for each fault (20), RESTARTS of those of Redis (30), FILES of
-restores from files (20), UPDATES of the rounds of updates (3), SEED the first seed (1), PARTS what is tried (everything).
+restores from files (20), UPDATES of the rounds of updates (3), KILLS of the rotations that are killed (as TRIALS), SEED the first seed (1),
+PARTS what is tried (everything).
 
 What each part found is written down as soon as it has ended (build/faults.json); parts that were not asked for keep what they had found.
 """
@@ -123,11 +124,12 @@ def of_replays(count: int, first: int) -> Found:
 
 
 def of_rotations(count: int, first: int) -> Found:
-    found = rotations.trials(5 * count, count, first)
+    kills = number("KILLS", count)
+    found = rotations.trials(5 * count, kills, first)
     shaken = ", ".join(f"{who} {times}" for who, times in found.handshakes.items())
-    told = [f"certificates: {found.rotations} rotations, {found.killed} of {count} runs killed, {found.converged} converged; handshakes {shaken}, "
+    told = [f"certificates: {found.rotations} rotations, {found.killed} of {kills} runs killed, {found.converged} converged; handshakes {shaken}, "
             f"failed {len(found.failed)}", *(f"not held: {line}" for line in found.failed[:20])]
-    return Found(dataclasses.asdict(found), "\n".join(told), not found.failed and found.converged == count)
+    return Found(dataclasses.asdict(found), "\n".join(told), not found.failed and found.converged == kills)
 
 
 def of_heals(count: int, first: int) -> Found:

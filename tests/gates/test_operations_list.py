@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import operations, operations_table
+from tests.harness import budget, operations, operations_table
 
 PLANTED = """
 import pytest
@@ -122,8 +122,9 @@ def run_planted(
     report = folder / "operations.json"
     command = [sys.executable, "-m", "pytest", "-p", "tests.harness.coverage", "-p", "no:cacheprovider", "-rA"]
     command += ["--import-mode=importlib", f"--operations-report={report}", *(more or ["tests"])]
-    environment = {**os.environ, "PYTHONPATH": str(operations.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    ours = ("PYTEST_XDIST_WORKER", budget.END)      # of the run that this test belongs to
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {"PYTHONPATH": str(operations.ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=60, check=False)
     return done, json.loads(report.read_text(encoding="utf-8"))["proved"] if report.exists() else {}
 
