@@ -56,7 +56,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: rounds (each with name, places, trusted and told), told, summary, renewed, roots, serving, expired (ends by names) and versions.
+  description: rounds (each with name, places, trusted and told), told, summary, renewed, roots, serving, expired (ends by names), versions,
+    refused (names of places whose present certificate clients refuse) and fingerprints (of what each place is to show).
   type: dict
 """
 

@@ -14,7 +14,9 @@ author:
   - Exalt Caching Contributors (@exalt)
 options:
   _input:
-    description: What there is now, C(text), C(jvm) and C(revisions), all as text.
+    description:
+      - What there is now, C(text), C(jvm) and C(revisions), all as text.
+      - C(written), if it is there, says of other things that processes read when they start when they were written, by their names.
     type: dict
     required: true
   members:
@@ -64,6 +66,9 @@ def configuration_pending(present, members, live=()):
             found = pure.differences(parsed(then.text), parsed(present["text"]))
             for key in (key for key in found if not pure.is_live(key, live)):
                 waiting.setdefault(key, []).append(member["name"])
+        for name, written in (present.get("written") or {}).items():
+            if late := pure.before(members, str(written)):
+                waiting[name] = late
     except CachingError as error:
         raise AnsibleFilterError(error.message) from None
     return [f"{key} is pending until {', '.join(names)} start anew" for key, names in sorted(waiting.items())]

@@ -21,6 +21,12 @@ options:
   limit:
     description: Memory of the container, as a number of bytes or such as V(2Gi). Without it the size of the heap is not compared.
     type: raw
+  quotes:
+    description:
+      - Whether who takes the text reads quotes in it, as systemd does. An option with a blank stands in them then.
+      - Elsewhere such an option is refused.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -35,22 +41,20 @@ _value:
   type: str
 """
 
-import shlex
-
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
-from ansible_collections.exalt.caching.plugins.module_utils._jvm import checked, memory_of
+from ansible_collections.exalt.caching.plugins.module_utils._jvm import checked, joined, memory_of
 
 
-def jvm_options(options, limit=None):
+def jvm_options(options, limit=None, quotes=True):
     known = memory_of(str(limit)) if limit else None
     if limit and known is None:
         raise AnsibleFilterError(f"caching_jvm_memory_limit: '{limit}' is no amount of memory such as 2Gi")
     try:
         if isinstance(options, str) and options.lstrip().startswith("["):      # a list, as a survey or -e gives it
             options = yaml.safe_load(options)
-        return " ".join(shlex.quote(word) for word in checked(options, known))
+        return joined(checked(options, known), bool(quotes))
     except yaml.YAMLError:
         raise AnsibleFilterError("caching_jvm begins as a list and is none: give one text, or a list as JSON") from None
     except CachingError as error:

@@ -30,6 +30,7 @@ PLAIN = ("provider", "issuer", "names", "common_name", "organization", "key_type
 _NEEDS = {"service": "give the instances a tls_url, and caching_certificate_paths", "balancer": "on hosts with systemd, caching_balancer_group has them",
           **dict.fromkeys(("redis", "client"), "it needs caching_redis_tls (and caching_certificate_paths)")}
 SECRET = ("key_content", "keystore_password")
+_KEY = "PRIVATE" + " KEY-----"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
@@ -70,7 +71,20 @@ def _usages(part: str, provider: str, here: t.Collection[str]) -> list[str]:
     return ["server", "client"] if both else ["server"]
 
 
+def _no_keys(declared: t.Any) -> None:
+    """What is not secret is shown, in facts and in messages, so a key may stand only where it is kept secret."""
+    every: Data = declared if isinstance(declared, dict) else {"": declared}
+    for part, own in every.items():
+        some: Data = own if isinstance(own, dict) else {"": own}
+        for name, value in some.items():
+            if name not in SECRET and _KEY in f"{part} {name} {value}":
+                where = f"{part}: {name}" if part in PARTS and name in PLAIN else str(part) if part in PARTS else "it"
+                raise CachingError(f"caching_certificates: {where} holds a private key, and would show it; give certificates alone there, and their key as "
+                                   "key_content or key_path")
+
+
 def _known(declared: t.Any) -> None:
+    _no_keys(declared)
     if not isinstance(declared, dict):
         raise CachingError(f"caching_certificates: give a mapping of {', '.join(PARTS)}, not {one_line(repr(declared), 60)}")
     for part, own in declared.items():
@@ -88,6 +102,8 @@ def _known(declared: t.Any) -> None:
             raise CachingError(f"caching_certificates: {part}: issuer is for provider cert-manager, not for {provider}")
         if provider == manager.PROVIDER:
             manager.issuer(part, own or {})
+        if not isinstance(names := (own or {}).get("names"), list | None):
+            raise CachingError(f"caching_certificates: {part}: names is a list of names, not {one_line(repr(names), 60)}")
         keep, usages = (own or {}).get("keep_previous", 1), (own or {}).get("usages") or ["server"]
         if not str(keep).isdigit() or not 1 <= int(keep) <= 20:
             raise CachingError(f"caching_certificates: {part}: keep_previous goes from 1 to 20 (with 0 there is no way back), not {one_line(repr(keep), 40)}")
@@ -150,17 +166,20 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
         ("widen", widen, every, "trust is widened"), ("leaves", leaves, every, "certificates are renewed"),
         ("narrow", narrow, wanted, "trust is narrowed"), ("mend", mend, every, "modes, owners, links and keystores are mended"),
     ]
+    alike = [one for one in back if one.same]
     if back:
-        steps = [("back", back, {}, "the version before serves again")]
+        steps = [("back", back, {}, "the version before serves again" if back != alike else "whom they trusted before is trusted again")]
     steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or step[0] == "mend" or number <= UNTIL.get(until, 0))]
     unread = [one for one in looked if one.there and not one.activated]
-    if unread and not steps:
-        steps = [("read", [], every, "what was written before is read")]
+    if unread and (not steps or steps[0][0] in ("leaves", "narrow") and _readable(looked)):    # widening and mending let everybody read by themselves
+        steps.insert(0, ("read", [], every, "what was written before is read"))
     rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
             for number, (name, some, texts, told) in enumerate(steps, 1)]
     renewed = leaves if any(row["name"] == "leaves" for row in rows) else []
     told = [f"{one.name}: {one.why}" for one in renewed] + [row["told"] for row in rows]
+    if alike:
+        told.append(f"{', '.join(one.name for one in alike)}: only trust goes back; the certificate stays")
     if gone := len(given.keys() & expired):
         told.append(f"caching_ca: {gone} of the roots in trusted {'has' if gone == 1 else 'have'} expired, and {'is' if gone == 1 else 'are'} left out")
     told += [f"{one.name}: its authority is another than the one that was read last, which cert-manager trusts no more: members that run and don't trust "
@@ -171,11 +190,22 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
     taken = {"widen": "trust widened", "leaves": "renewed", "narrow": "trust narrowed", "mend": "mended", "back": "rolled back"}
     summary = {taken[row["name"]]: [one.name for one in changed[taken[row["name"]]]] for row in rows if row["name"] in taken}
     if any(row["name"] == "read" for row in rows):
-        summary = {"read": [one.name for one in unread]}
+        summary = {"read": [one.name for one in unread], **summary}
     return {"rounds": rows, "told": told, "summary": summary, "renewed": [one.name for one in renewed],
             "roots": list({**every, **{print_: text for one in looked for print_, text in one.trusted.items()}}.values()),
             "serving": [one.name for one in looked if one.serves], "expired": {one.name: one.end for one in looked if one.end and one.end <= now},
+            "refused": [one.name for one in looked if one.there and (not one.good or one.end <= now)], "fingerprints": _served(looked),
             "versions": {one.name: one.version if one.serves else None for one in looked}}
+
+
+def _readable(looked: t.Iterable[_Looked]) -> bool:
+    """Whether everybody can be spoken to before certificates are renewed: what clients refuse proves nothing, and without a client nobody is asked."""
+    return all(one.good if one.there else one.place["part"] != "client" for one in looked)
+
+
+def _served(looked: t.Iterable[_Looked]) -> dict[str, str]:
+    """Which certificate every endpoint has to show, as its place holds it."""
+    return {endpoint: one.print_ for one in looked if one.print_ for row in parts([one.place]) for endpoint in row["endpoints"]}
 
 
 def _kept_by_others(kept: list[_Looked], wanted: t.Mapping[str, str], until: str) -> None:
@@ -229,6 +259,7 @@ class _Looked:
         self.alone = place["provider"] == "selfsigned"           # it trusts itself, and nobody here has to trust it
         self.judged: Data = look.get("judged") or {}
         self.end: str = certificate.get("not_after", "")
+        self.print_: str = certificate.get("fingerprint", "")
         self.good: bool = self.judged.get("stays", bool(certificate) and certificate["not_before"] <= now < self.end)
         self.trusted = {one["fingerprint"]: one["certificate_content"] for one in look.get("trusted") or []}
         to_come = self.judged.get("root")
@@ -236,6 +267,7 @@ class _Looked:
         after = (look.get("diff") or {}).get("after") or {}
         self.why: str = look.get("reason") or "it is renewed"
         self.back = "is rolled back to" in self.why      # what a task calls changed is its own affair
+        self.same = self.back and bool(self.print_) and (look.get("previous") or {}).get("fingerprint") == self.print_
         before = look.get("previous_trusted") if self.back else look.get("trusted")
         self.trusted_after = {one["fingerprint"]: "" for one in before or []}
         self.root_after = _signed_by((look.get("previous") if self.back else certificate) or {}, before)

@@ -98,6 +98,14 @@ def due(have: Facts, limit: Threshold, now: float) -> str:
     return ""
 
 
+def by_others(want: Wish, have: Facts | None, common_name: bool, organization: bool) -> Wish:
+    """What a certificate by somebody else has to be like: of its subject only what was declared, as an authority may put its own there, or nothing."""
+    if have is None:
+        return want
+    return want._replace(common_name=want.common_name if common_name and have.common_name else have.common_name,
+                         organization=want.organization if organization else have.organization)
+
+
 def differences(have: Facts, want: Wish) -> list[str]:
     """What of a certificate is not as declared."""
     found = []

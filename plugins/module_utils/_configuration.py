@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ._errors import CachingError
-from ._redact import is_secret
+from ._redact import is_secret, redacted
 
 Tree = t.Dict[str, t.Any]
 JVM = "JAVA_OPTS"
@@ -88,11 +88,12 @@ def is_live(key: str, patterns: t.Iterable[str]) -> bool:
 
 
 def shown(key: str, value: t.Any) -> str:
+    """A value as it is told: of a secret a digest, and without what is secret within it."""
     if value is None:
         return "unset"
-    text = json.dumps(value, ensure_ascii=False, default=str)
     if any(is_secret(part) for part in key.split(".")):
-        return f"(secret {hashlib.sha256(text.encode()).hexdigest()[:8]})"
+        return f"(secret {hashlib.sha256(json.dumps(value, ensure_ascii=False, default=str).encode()).hexdigest()[:8]})"
+    text = json.dumps(redacted(value), ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "…"
 
 
@@ -145,6 +146,11 @@ def at_start(revisions: list[Revision], started: str) -> Revision | None:
     """What a process read that started then: the newest revision that was written before it, else the oldest one known."""
     older = [one for one in revisions if one.written[:19] <= started[:19]]
     return next(iter(older or revisions[-1:]), None)
+
+
+def before(members: t.Iterable[t.Mapping[str, t.Any]], written: str) -> list[str]:
+    """Names of those that started before something was written."""
+    return [str(one["name"]) for one in members if one.get("started") and str(one["started"])[:19] < written[:19]]
 
 
 def _below(tree: t.Any, path: str) -> t.Any:

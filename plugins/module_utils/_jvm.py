@@ -57,6 +57,8 @@ def name_of(word: str) -> str:
 
 def _refused(word: str, everything: t.Sequence[str]) -> str:
     """Why Java 17 would not start with this option; empty where nothing speaks against it."""
+    if re.search(r"[\r\n\0]", word):
+        return f"{' '.join(word.split())} has a line break"
     if not word.startswith(("-", "@")):
         return f"{word} is no option; options begin with -"
     sized = _SIZES.fullmatch(word)
@@ -102,3 +104,11 @@ def checked(options: t.Any, limit: int | None = None) -> list[str]:
     if problems:
         raise CachingError(f"caching_jvm: {'; '.join(problems)}")
     return found
+
+
+def joined(found: list[str], quotes: bool) -> str:
+    """The options as one text. Where who takes it reads ``quotes``, as systemd does, an option with a blank stands in them; elsewhere there can't be one."""
+    split = [word for word in found if re.search(r"\s", word)]
+    if split and not quotes:
+        raise CachingError(f"caching_jvm: {'; '.join(split)}: with a blank in it, as the options are split at blanks where the service starts")
+    return " ".join('"' + re.sub(r'(["\\])', r"\\\1", word) + '"' if quotes and re.search(r"[\s'\"\\]", word) else word for word in found)

@@ -22,7 +22,11 @@ _CONTENTS = ("value", "values", "content", "defaultValue")
 _URL = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@:?#]*):(?P<secret>[^\s/]*)@")
 _QUERY = re.compile(r"(?P<begin>[?&;\"']|\s|^|,|\{|-D)"
                     r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|(?:api|access|private)[_.-]?key)[\w.-]*)"
-                    r"(?P<sign>\s*[=:]\s*)(?P<secret>\"[^\"]*\"|'[^']*'|[^\s&;,}]+)", re.IGNORECASE)
+                    r"(?P<sign>\s*[=:]\s*)(?!\(redacted\))(?P<secret>\"[^\"]*\"|'[^']*'|[^\s&;,}]+)", re.IGNORECASE)
+# -Dname=value of a virtual machine, to its end: the next blank, or the quote that it stands in
+_PROPERTY = re.compile(r"(?P<quote>[\"'])-D(?P<quoted>[^\s=\"']+)=(?:(?!(?P=quote))[^\\]|\\.)*(?P=quote)"
+                       r"|(?P<begin>^|[\s\"'])-D(?P<name>[^\s=\"']+)=(?:\"[^\"]*\"|'[^']*'|[^\s\"']*)", re.DOTALL)
+_ORACLE = re.compile(r"(?P<begin>\bjdbc:oracle:\w+:[^\s/@:]*/)[^\s@]+@", re.IGNORECASE)
 _OPTION = re.compile(r"(?P<begin>--[\w-]*(?:pass|pwd|secret|token|key)[\w-]*\s+|(?:^|\n)\s*(?:requirepass|masterauth)\s+)\S+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
@@ -64,6 +68,14 @@ def _blank(value: t.Any, depth: int) -> t.Any:
     return value if value is None or isinstance(value, bool) or value == "" else HIDDEN
 
 
+def _property(found: re.Match[str]) -> str:
+    name = found["quoted"] or found["name"]
+    if not is_secret(name):
+        return found[0]
+    quote = found["quote"] or ""
+    return f"{quote or found['begin'] or ''}-D{name}={HIDDEN}{quote}"
+
+
 def text(value: str) -> str:
     """A text without the passwords in its URLs and options; a text that is JSON, by its names."""
     if value.lstrip()[:1] in ("{", "["):
@@ -75,6 +87,8 @@ def text(value: str) -> str:
             return json.dumps(redacted(found), ensure_ascii=False)
     value = _PEM.sub(HIDDEN, value)
     value = _URL.sub(rf"\g<begin>\g<user>:{HIDDEN}@", value)
+    value = _ORACLE.sub(rf"\g<begin>{HIDDEN}@", value)
+    value = _PROPERTY.sub(_property, value)
     value = _OPTION.sub(rf"\g<begin>{HIDDEN}", value)
     value = _BEARER.sub(rf"\1 {HIDDEN}", value)
     return _QUERY.sub(rf"\g<begin>\g<name>\g<sign>{HIDDEN}", value)

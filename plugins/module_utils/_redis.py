@@ -34,6 +34,7 @@ except ImportError:
     _TAKES = ()
 
 _CONNECTING = re.compile(r"^Error -?[0-9]+ connecting to [^ ]+ ")   # who can't be reached is said already
+_NOT_LET_IN = ("wrongpass", "noauth", "authentication required", "invalid username", "invalid password", "already authenticated")
 _SPECIAL = str.maketrans({character: "\\" + character for character in "*?[]\\^"})
 
 
@@ -195,7 +196,7 @@ class Redis:
         where = address or ", ".join(f"{host}:{port}" for host, port in self.seeds[:3])
         text = _redis_tls.reason(_CONNECTING.sub("", one_line(error, 200)))
         lower = text.lower()
-        if "wrongpass" in lower or "noauth" in lower or "invalid username" in lower or "already authenticated" in lower:
+        if any(words in lower for words in _NOT_LET_IN):
             return CachingError(f"Redis at {where} does not accept the user or password: set redis_username and redis_password")
         if "noperm" in lower or "no permissions" in lower:
             return CachingError(f"Redis at {where}: the user may not do this: {text}")

@@ -27,6 +27,7 @@ Results = dict[str, t.Any]
 OLDEST = (3, 11)
 _GARBAGE = 20_000   # new objects between two looks for garbage; by default so few that it costs a tenth of a module's start
 _PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE" + r" KEY-----.*?(?:-----END [A-Z ]*PRIVATE" + r" KEY-----|$)", re.DOTALL)
 
 
 class Run:
@@ -97,10 +98,11 @@ def apply(run: Run, changed: bool, planned: Results, act: t.Callable[[], Results
     return {**planned, "changed": changed, **act()}
 
 
-def _passwords(params: dict[str, t.Any]) -> set[str]:
-    """Passwords in URLs: they are refused, and what Ansible shows of the options must not hold them either."""
+def _secrets(params: dict[str, t.Any]) -> set[str]:
+    """Passwords in URLs and keys beside certificates: they are refused, and what Ansible shows of the options must not hold them either."""
     given = [*params.values(), *(value for instance in params.get("instances") or [] for value in instance.values())]
-    return {password for value in given if isinstance(value, str) for password in _PASSWORD.findall(value)}
+    texts = [text for value in given for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    return {found for text in texts for pattern in (_PASSWORD, _KEY) for found in pattern.findall(text)}
 
 
 def main(work: t.Callable[[Run], Results], argument_spec: Spec, **options: t.Any) -> None:
@@ -111,7 +113,7 @@ def main(work: t.Callable[[Run], Results], argument_spec: Spec, **options: t.Any
     if sys.version_info < OLDEST:  # everything can still be imported there, but not run
         told = ".".join(map(str, sys.version_info[:2]))
         module.fail_json(msg=f"exalt.caching needs Python 3.11 or newer where its modules run, this is {told}: set ansible_python_interpreter")
-    module.no_log_values.update(_passwords(module.params))
+    module.no_log_values.update(_secrets(module.params))
     run = Run(module)
     failure: tuple[str, Results] | None = None
     results: Results = {}

@@ -35,9 +35,9 @@ options:
   state:
     description:
       - V(present) - the certificate is as declared.
-      - V(rolled_back) - the version before the present one serves again, under a new number. Once it does, nothing changes.
-      - V(requested) - where a certificate has to be renewed, a key and a request wait beside it, and RV(csr) is returned. V(present)
-        with O(provider=provided) and no key completes it. Where nothing has to be renewed, RV(csr) is null.
+      - V(rolled_back) - the version before serves again, under a new number, with its own keystores or, by O(keystore_password), new ones; only once.
+      - V(requested) - where a certificate has to be renewed, a key and a request wait beside it, and RV(csr) is returned, else null. V(present) with
+        O(provider=provided) and no key completes it. Common name and organization count only where they are given.
       - V(signed) - the authority signs O(csr_content), and RV(certificate_content) is returned; nothing is installed.
       - V(authority) - there is an authority; where there is none it is made. Nothing is installed.
       - V(activated) - keeps beside the certificate that the programs which use it have read it, so that a run that was cut off before

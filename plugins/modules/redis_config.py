@@ -39,8 +39,8 @@ options:
     default: {}
   fingerprints:
     description:
-      - SHA-256 fingerprint of the certificate that a node shall serve, by its address (V(host:port), as the nodes announce it). 64 hexadecimal
-        digits, with or without colons.
+      - SHA-256 fingerprint of the certificate that a node shall serve, by its address (V(host:port)), as the nodes announce it or as
+        it is reached (O(redis_address_map), a name). 64 hexadecimal digits, with or without colons.
       - Nodes that serve it already are left alone, others read C(tls-cert-file) and C(tls-key-file) again. It is an error if they then still
         serve another.
     type: dict

@@ -73,10 +73,13 @@ class Physical:
         try:
             return cut_off("restore_redis", self.fleet.inventory, text, number, {**self.variables, **more})
         finally:
-            lock = Lock(open_store(self.store), "local", "topology")
-            held = lock.look()
-            if held is not None and held.state == "held":
-                lock.release(held.token)
+            self.unlock()
+
+    def unlock(self) -> None:
+        lock = Lock(open_store(self.store), "local", "topology")
+        held = lock.look()
+        if held is not None and held.state == "held":
+            lock.release(held.token)
 
     def put(self, mark: str, count: int = NUMBER) -> Facts:
         """Other keys than before; what they are."""

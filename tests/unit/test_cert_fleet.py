@@ -81,6 +81,18 @@ def rounds(looks: list[fleet.Data], chain: str = "A", trusted: t.Any = (), until
     ([look("XA")], {"provider": "provided", "chain": ""}, [("narrow", "p0", "X")]),
     # written and not read by anybody
     ([look("A", activated=False), look("A")], {}, [("read", "", "A")]),
+    # cut off after a round had written everywhere and nobody had read it: that comes before the next
+    ([look("XA", due=True, activated=False)] * 2, {}, [("read", "", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("XA", due=True, activated=False)] * 2, {"until": "renewed"}, [("read", "", "AX"), ("leaves", "p0 p1", "AX")]),
+    ([look("XA", due=True, activated=False)] * 2, {"until": "trusted"}, [("read", "", "AX")]),
+    ([look("AX", activated=False)] * 2, {}, [("read", "", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("AX", activated=False), look("XA", due=True)], {}, [("read", "", "AX"), ("leaves", "p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("A", activated=False), look("AX")], {}, [("read", "", "AX"), ("narrow", "p1", "A")]),
+    ([look("XA", due=True, activated=False), look("X", due=True)], {}, [("widen", "p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
+    ([look("A", activated=False, judged={"stays": True, "drift": ["mode"]})], {}, [("mend", "p0", "A")]),
+    # but not where it could not be proved before certificates are renewed
+    ([look("A", activated=False), look("A", due=True, until="2026-02-01T00:00:00Z")], {}, [("leaves", "p1", "A")]),
+    ([look("A", activated=False), look(due=True)], {}, [("read", "", "A"), ("leaves", "p1", "A")]),
     # what clients would refuse can't be kept as it is: it goes with the certificates
     ([look("X", due=True, judged={"stays": False}), look("X", due=True)], {}, [("widen", "p1", "AX"), ("leaves", "p0 p1", "AX"), ("narrow", "p0 p1", "A")]),
     ([look("A", until="2026-01-02T00:00:00Z", judged={"stays": True}), look("A")], {"trusted": [pem("C")]}, [("widen", "p0 p1", "AC")]),
@@ -114,6 +126,47 @@ def test_what_somebody_else_has_put_there_serves_and_what_is_not_there_has_no_ve
     found = fleet.plan([place("p0"), place("p1"), place("p2")], [{**look("A"), "version": 0}, look(), look("A", until="2026-02-01T00:00:00Z")],
                        pem("A"), [], "narrowed", NOW)
     assert found["serving"] == ["p0", "p2"] and found["versions"] == {"p0": 0, "p1": None, "p2": 1} and found["expired"] == {"p2": "2026-02-01T00:00:00Z"}
+
+
+def test_without_what_the_modules_show_nobody_is_asked_to_read() -> None:
+    found = fleet.plan([place("p0"), place("p1", "client")], [look("A", activated=False), look(due=True)], pem("A"), [], "narrowed", NOW)
+    assert [row["name"] for row in found["rounds"]] == ["leaves"]
+
+
+def test_a_read_round_is_told_with_the_others() -> None:
+    found = fleet.plan([place("p0"), place("p1")], [look("XA", due=True, activated=False)] * 2, pem("A"), [], "renewed", NOW)
+    assert found["summary"] == {"read": ["p0", "p1"], "renewed": ["p0", "p1"]} and "(1/2) what was written before is read: p0, p1" in found["told"]
+
+
+def leaf(name: str, found: fleet.Data) -> fleet.Data:
+    return {**found, "certificate": {**found["certificate"], "fingerprint": mark(name)}}
+
+
+def test_what_every_endpoint_has_to_serve() -> None:
+    places = [place("a"), {**place("r", "redis"), "endpoints": ["10.0.0.1:6379"]}, {**place("c", "client"), "endpoints": []}, place("new")]
+    found = fleet.plan(places, [leaf("one", look("A")), leaf("two", look("A")), leaf("three", look("A")), look()], pem("A"), [], "narrowed", NOW)
+    assert found["fingerprints"] == {"a:8443": mark("one"), "10.0.0.1:6379": mark("two"), "10.0.0.1:16379": mark("two")}
+
+
+@pytest.mark.parametrize("found, refused", [
+    (look("A"), []), (look("A", judged={"stays": True}), []), (look("A", due=True, judged={"stays": False}), ["p0"]),
+    (look("A", due=True, until="2026-02-01T00:00:00Z"), ["p0"]), (look(due=True), []),
+])
+def test_where_there_is_no_way_back(found: fleet.Data, refused: list[str]) -> None:
+    assert fleet.plan([place("p0")], [found], pem("A"), [], "narrowed", NOW)["refused"] == refused
+
+
+def test_only_trust_goes_back() -> None:
+    def version(before: str) -> fleet.Data:
+        found = leaf("now", look("A", **back("A")))
+        return {**found, "previous": {**found["previous"], "fingerprint": mark(before)}}
+
+    places = [place("p0"), place("p1")]
+    both = fleet.plan(places, [version("now"), version("now")], pem("A"), [], "rolled_back", NOW)
+    assert both["told"] == ["(1/1) whom they trusted before is trusted again: p0, p1", "p0, p1: only trust goes back; the certificate stays"]
+    one = fleet.plan(places, [version("now"), version("old")], pem("A"), [], "rolled_back", NOW)
+    assert one["told"] == ["(1/1) the version before serves again: p0, p1", "p0: only trust goes back; the certificate stays"]
+    assert "stays" not in str(fleet.plan(places, [version("old")] * 2, pem("A"), [], "rolled_back", NOW)["told"])
 
 
 def test_parts_and_their_buses() -> None:
@@ -162,10 +215,28 @@ def test_two_places_have_two_names() -> None:
     ({"service": {"usages": ["peer"]}}, "service: usages is a list of server and client"),
     ({"redis": {"issuer": {"name": "ca"}}}, "issuer is for provider cert-manager, not for ownca"),
     ({"redis": {"provider": "cert-manager"}}, "redis: provider cert-manager needs issuer"),
+    ({"service": {"names": "caching"}}, "service: names is a list of names, not 'caching'"), ({"service": {"names": {"a": 1}}}, "names is a list"),
 ])
 def test_what_is_declared_wrongly(declared: t.Any, expected: str) -> None:
     with pytest.raises(CachingError, match=expected):
         fleet.places([], declared)
+
+
+BEGIN = "-----BEGIN EC PRIVATE" + " KEY-----"
+BOTH = f"{pem('A')}{BEGIN}\nMHcCAQEE\n{BEGIN.replace('BEGIN', 'END')}\n"
+
+
+@pytest.mark.parametrize("declared, where", [
+    ({"service": {"provider": "provided", "certificate_content": BOTH}}, "service: certificate_content holds"),
+    ({"redis": {"provider": "provided", "chain_content": BOTH}}, "redis: chain_content holds"),
+    ({"service": {"names": ["a", BOTH]}}, "service: names holds"), ({"service": {"key": BOTH}}, "service holds"), ({"service": BOTH}, "service holds"),
+    ({"servce": {"key_contents": BOTH}}, "it holds"), (BOTH, "it holds"), ([BOTH], "it holds"), ({"service": {BOTH: 1}}, "service holds"),
+])
+def test_a_key_that_would_be_shown(declared: t.Any, where: str) -> None:
+    with pytest.raises(CachingError, match=f"^caching_certificates: {where} a private key, and would show it") as told:
+        fleet.places([], declared)
+    assert "MHcCAQEE" not in told.value.message and "\n" not in told.value.message
+    assert fleet.places([], {"service": {"key_content": BOTH}}) == []
 
 
 @pytest.mark.parametrize("looks", [

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.exalt.caching.plugins.module_utils._cert_model import Facts
 from ansible_collections.exalt.caching.plugins.module_utils._cert_names import Name, constraint, covers, outside, parse, parse_all, uncovered
 from ansible_collections.exalt.caching.plugins.module_utils._cert_policy import (
-    SKEW, Threshold, Wish, differences, due, fitting, lifetime, reasons, span, threshold,
+    SKEW, Threshold, Wish, by_others, differences, due, fitting, lifetime, reasons, span, threshold,
 )
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from hypothesis import given
@@ -166,6 +166,17 @@ def test_other_reasons() -> None:
     assert reasons(None, WISH, P30D, NOW, "tls.crt: it can't be read") == ["tls.crt: it can't be read"]
     assert reasons(GOOD, WISH, P30D, NOW, "its key belongs to another certificate") == ["its key belongs to another certificate"]
     assert reasons(GOOD, WISH, P30D, NOW, force=True) == ["force was given"]
+
+
+@pytest.mark.parametrize(("have", "given", "good"), [
+    ({"common_name": "R11", "organization": "Others"}, (False, False), True), ({"common_name": ""}, (False, False), True),
+    ({"common_name": "R11"}, (True, False), False), ({"organization": "Others"}, (False, True), False), ({}, (True, True), True),
+    ({"common_name": ""}, (True, True), True),      # authorities that put none there at all
+])
+def test_of_a_subject_by_others_only_what_is_declared_counts(have: dict[str, str], given: tuple[bool, bool], good: bool) -> None:
+    found = GOOD._replace(**have)
+    assert (reasons(found, by_others(WISH, found, *given), P30D, NOW) == []) is good
+    assert by_others(WISH, None, *given) == WISH
 
 
 def test_order_of_names_makes_no_difference() -> None:

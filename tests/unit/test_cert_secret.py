@@ -152,6 +152,21 @@ def test_in_place_keeps_its_name_what_others_put_there_and_earlier_versions(api:
     assert done(force=True)["version"] == 7 and "exalt.caching/rolled-back-from" not in api.held["caching-service-tls"]["metadata"]["annotations"]
 
 
+def test_the_way_back_keeps_the_keystores(api: Api) -> None:
+    """A version of a series comes back with its own; in place none are kept, so that they can't be dropped unasked."""
+    for force in (False, True):
+        done(versioned=True, keystore_password="changeit", force=force)
+    one = data(api, "caching-service-tls-1")
+    planned = job(versioned=True, state="rolled_back").plan()[1]
+    assert planned["diff"]["after"]["keystores"] is True
+    assert done(versioned=True, state="rolled_back")["version"] == 3 and data(api, "caching-service-tls-3") == one and "keystore.p12" in one
+    for force in (False, True):
+        done(keystore_password="changeit", force=force)
+    with pytest.raises(CachingError, match="keystore_password: there are keystores now, and none are kept of version 1"):
+        done(state="rolled_back")
+    assert done(state="rolled_back", keystore_password="changeit")["version"] == 3 and "keystore.p12" in data(api)
+
+
 def test_a_secret_that_somebody_else_made_is_judged_and_kept_for_the_way_back(api: Api) -> None:
     made = done()
     held = api.held["caching-service-tls"]

@@ -52,6 +52,22 @@ def test_what_is_declared_is_merged_and_told_by_key(wanted: dict[str, t.Any], to
     assert not again["changed"] and again["revisions"] == plan["revisions"]
 
 
+@pytest.mark.parametrize(("wanted", "jvm", "told"), [
+    ({"spring": {"datasource": {"url": "jdbc:postgresql://u:hunter2@db/x"}}}, "-Xmx1g",
+     'spring.datasource.url: unset → "jdbc:postgresql://u:(redacted)@db/x" (at the next start)'),
+    ({"spring": {"datasource": {"url": "jdbc:oracle:thin:u/hunter2@//db/x"}}}, "-Xmx1g",
+     'spring.datasource.url: unset → "jdbc:oracle:thin:u/(redacted)@//db/x" (at the next start)'),
+    ({"sinks": [{"user": "u", "password": "hunter2"}]}, "-Xmx1g",
+     'sinks: unset → [{"user": "u", "password": "(redacted)"}] (at the next start)'),
+    ({}, "-Xmx1g -Djavax.net.ssl.keyStorePassword=hunter2,3",
+     'JAVA_OPTS: "-Xmx1g" → "-Xmx1g -Djavax.net.ssl.keyStorePassword=(redacted)" (at the next start)'),
+    ({}, '"-Dx.password=hunter2 and 3" -Xss1m', 'JAVA_OPTS: "-Xmx1g" → "\\"-Dx.password=(redacted)\\" -Xss1m" (at the next start)'),
+    ({}, "-Dencryption-key=hunter2 -Dname=open", 'JAVA_OPTS: "-Xmx1g" → "-Dencryption-key=(redacted) -Dname=open" (at the next start)'),
+])
+def test_no_secret_within_a_value_is_told(wanted: dict[str, t.Any], jvm: str, told: str) -> None:
+    assert configuration_plan(there(), wanted, jvm, live=LIVE)["differences"] == [told]
+
+
 @pytest.mark.parametrize(("text", "wanted", "why"), [
     ("a: [", {}, "application.yml is no YAML"), ("a: 1\n---\nb: 2\n", {}, "application.yml has 2 documents (profiles)"),
     ("- a\n", {}, "application.yml is no mapping"), (TEXT, ["a"], "caching_configuration: it must be a mapping"),
@@ -142,6 +158,15 @@ def test_a_container_that_started_again_has_read_the_file_and_keeps_its_options(
     assert configuration_pending(now, [again], LIVE) == ["JAVA_OPTS is pending until again start anew"]
     anew = {"name": "anew", "started": "2026-11-26T00:03:00Z", "created": "2026-11-26T00:02:00Z"}
     assert configuration_pending(now, [anew], LIVE) == []
+
+
+@pytest.mark.parametrize(("started", "told"), [
+    ("2026-11-26T00:00:59Z", ["Secret caching-service-secret is pending until one start anew"]), ("2026-11-26T00:01:00Z", []),
+    ("2026-11-26T00:01:00.5Z", []), (None, []),
+])
+def test_a_secret_waits_for_the_next_start(started: str | None, told: list[str]) -> None:
+    now = {**there(), "written": {"Secret caching-service-secret": "2026-11-26T00:01:00Z"}}
+    assert configuration_pending(now, [{"name": "one", "started": started}], LIVE) == told
 
 
 def says(value: t.Any, read: t.Any = None, error: str = "") -> dict[str, t.Any]:

@@ -108,7 +108,7 @@ def test_names_of_secrets() -> None:
 
 @pytest.mark.parametrize("text", [
     "redis://:{}@h:6379", "redis://user:{}@h/0", "amqp://u:{}@h1,amqp://u:{}@h2", "jdbc:mysql://h/db?user=a&password={}&ssl=true",
-    "-Xmx2g -Djavax.net.ssl.keyStorePassword={}",
+    "-Xmx2g -Djavax.net.ssl.keyStorePassword={}", '"-Dx.password={} {}" -Xmx2g', "-Dstore.key={},{} -Xmx2g", "jdbc:oracle:thin:u/{}@//db/x",
     "redis-server --requirepass {} --port 1", "requirepass {}", "Authorization: Bearer {}", "user=a;pwd={};x=1", "password: {}", 'secret = "{}"',
     '{{"password": "{}", "a": 1}}', '[{{"apiKey": "{}"}}]', "-----BEGIN " + "PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
 ])
@@ -118,7 +118,8 @@ def test_secrets_in_texts(text: str) -> None:
     assert "hunter2secret" not in shown and _redact.HIDDEN in shown
 
 
-@pytest.mark.parametrize("text", ["the token was not accepted", "a password is needed", "https://host:8403/path", "PT2H", "https://h/a:b@c", "{not json"])
+@pytest.mark.parametrize("text", ["the token was not accepted", "a password is needed", "https://host:8403/path", "PT2H", "https://h/a:b@c", "{not json",
+                                  "-Dname=a -Dkeyed=b,c"])
 def test_harmless_texts_stay(text: str) -> None:
     assert _redact.text(text) == text
 

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.exalt.caching.plugins.filter.env_file_quoted import env_file_quoted
+from ansible_collections.exalt.caching.plugins.filter.env_file_value import env_file_value
 from ansible_collections.exalt.caching.plugins.filter.jvm_options import jvm_options
 from ansible_collections.exalt.caching.plugins.module_utils._errors import CachingError
 from ansible_collections.exalt.caching.plugins.module_utils._jvm import SHARE, checked, memory_of, size_of
@@ -47,6 +52,7 @@ def test_what_java_takes(options: object) -> None:
     ("-XX:MaxRAMPercentage=95", "-XX:MaxRAMPercentage=95: it goes from 0 to 75"),
     ("-Xmx1m", "-Xmx is less than 2 MiB"),
     ('-Xmx1g "', "it must be one text of options, or a list of them (No closing quotation)"),
+    (["'-Da=1\n2'"], "-Da=1 2 has a line break"),
     (17, "it must be one text of options, or a list of them ('int' object is not iterable)"),
 ])
 def test_what_it_refuses(options: object, why: str) -> None:
@@ -78,3 +84,47 @@ def test_whatever_it_is_there_is_an_answer(options: list[str]) -> None:
         checked(options, GIB)
     except CachingError as error:
         assert error.message.startswith("caching_jvm: ")
+
+
+@pytest.mark.parametrize(("options", "plain", "in_quotes"), [
+    ("-Xlog:gc*:file=/tmp/gc.log -Xss1m", "-Xlog:gc*:file=/tmp/gc.log -Xss1m", "-Xlog:gc*:file=/tmp/gc.log -Xss1m"),
+    (["-Xmx1g", "-Da=$HOME;x"], "-Xmx1g -Da=$HOME;x", "-Xmx1g -Da=$HOME;x"),
+    ("-Dname='two words' -Xss1m", None, '"-Dname=two words" -Xss1m'),
+    ("""-Da='"b"' -Dre='a\\d'""", '-Da="b" -Dre=a\\d', r'"-Da=\"b\"" "-Dre=a\\d"'),
+])
+def test_options_stand_in_quotes_only_where_they_have_to(options: object, plain: str | None, in_quotes: str) -> None:
+    assert jvm_options(options) == in_quotes and shlex.split(in_quotes) == checked(options)
+    if plain is not None:
+        assert jvm_options(options, quotes=False) == plain
+        return
+    with pytest.raises(AnsibleFilterError, match="caching_jvm: -Dname=two words: with a blank in it, as the options are split at blanks"):
+        jvm_options(options, quotes=False)
+
+
+@pytest.mark.parametrize(("written", "kind", "value"), [
+    ("JAVA_OPTS='-Xmx1g -Xss1m'", "dotenv", "-Xmx1g -Xss1m"), ("JAVA_OPTS='-Xmx1g -Xss1m'", "systemd", "-Xmx1g -Xss1m"),
+    ("JAVA_OPTS=-Xmx1g", "dotenv", "-Xmx1g"), ('JAVA_OPTS="-Xmx1g -Xss1m"', "systemd", "-Xmx1g -Xss1m"), ("JAVA_OPTS=", "dotenv", ""),
+    ("JAVA_OPTS=-Xmx1g -Xss1m  # as measured", "dotenv", "-Xmx1g -Xss1m"), ("JAVA_OPTS=-Xmx1g -Xss1m", "systemd", "-Xmx1g -Xss1m"),
+    ("A=1\nJAVA_OPTS=-Xmx1g\nJAVA_OPTS=-Xmx2g\nB=2\n", "dotenv", "-Xmx2g"), ("# none\n", "systemd", ""), ("XJAVA_OPTS=a", "dotenv", ""),
+    (r'JAVA_OPTS="-Da=\$b \\ \" $$c"', "dotenv", r'-Da=$b \ " $c'), (r'JAVA_OPTS="-Da=\$b \\ \" $$c \d"', "systemd", r'-Da=$b \ " $$c \d'),
+    # what was written before quotes were counted: systemd puts the pieces together, Compose refuses the line
+    ("""JAVA_OPTS=''"'"'-Xlog:gc*'"'"' -Xss1m'""", "systemd", "'-Xlog:gc*' -Xss1m"),
+    ("""JAVA_OPTS=''"'"'-Xlog:gc*'"'"' -Xss1m'""", "dotenv", """''"'"'-Xlog:gc*'"'"' -Xss1m'"""), ("JAVA_OPTS='-Xmx1g", "systemd", "'-Xmx1g"),
+])
+def test_options_are_read_as_who_starts_the_service_reads_them(written: str, kind: str, value: str) -> None:
+    assert env_file_value(written, "JAVA_OPTS", kind) == value
+
+
+@pytest.mark.parametrize("text", ["-Xmx1g", "-Xmx1g -Xss1m", "-Xlog:gc*:file=/tmp/gc.log -Xss1m", '"-Dname=two words" -Xss1m'])
+def test_a_file_of_before_stays_to_the_letter(text: str) -> None:
+    assert env_file_quoted(text, "dotenv") == env_file_quoted(text, "systemd") == shlex.quote(text)
+
+
+@given(some.text(some.sampled_from("ab $'\"\\`#*{}=é\t"), max_size=12).map(str.strip), some.sampled_from(["dotenv", "systemd"]))
+def test_what_is_written_is_what_is_read(value: str, kind: str) -> None:
+    assert env_file_value(f"A=1\nJAVA_OPTS={env_file_quoted(value, kind)}\nB=2\n", "JAVA_OPTS", kind) == value
+
+
+def test_no_line_break_gets_into_such_a_file() -> None:
+    with pytest.raises(AnsibleFilterError, match="line break"):
+        env_file_quoted("a\nB=1", "dotenv")

@@ -51,6 +51,21 @@ def test_what_a_node_wants_is_guessed_from_how_it_refuses(tmp_path: Path, text: 
     assert hint in told if hint else told.endswith(text)
 
 
+@pytest.mark.parametrize("text", [
+    "WRONGPASS invalid username-password pair or user is disabled.", "invalid username-password pair or user is disabled.", "invalid password",
+    "NOAUTH Authentication required.", "Authentication required.",
+])
+def test_who_is_not_let_in_is_told_so(text: str) -> None:
+    told = Redis({"redis_nodes": ["10.0.0.1:6379"]}).refusal_at("10.0.0.1:6379", OSError(text)).message
+    assert told == "Redis at 10.0.0.1:6379 does not accept the user or password: set redis_username and redis_password"
+
+
+def test_a_node_without_a_password_is_told_otherwise() -> None:
+    text = "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+    told = Redis({"redis_nodes": ["10.0.0.1:6379"]}).refusal_at("10.0.0.1:6379", OSError(text)).message
+    assert "does not accept" not in told and "without any password configured" in told
+
+
 def test_files_that_can_not_be_used_are_named(tmp_path: Path) -> None:
     authority = Authority("tests")
     authority.supply(tmp_path, "client", "client")

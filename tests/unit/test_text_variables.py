@@ -20,6 +20,8 @@ from ansible_collections.exalt.caching.plugins.filter.seconds import seconds
 from tests.fleet.paths import ROOT
 
 DEFAULTS = yaml.safe_load((ROOT / "roles/caching/defaults/main.yml").read_text())
+REDIS = (ROOT / "roles/caching/templates/redis.conf.j2").read_text()
+SERVICE = (ROOT / "roles/caching/templates/kubernetes/service.yml.j2").read_text()
 COMPOSE = (ROOT / "roles/caching/templates/compose/project.yml.j2").read_text()
 
 
@@ -57,6 +59,64 @@ def test_keys_from_before(given: t.Any, found: t.Any) -> None:
 ])
 def test_patterns_of_keys(given: t.Any, found: t.Any) -> None:
     assert rendered("{{ __caching_restore_keys }}", caching_restore_keys=given) == found
+
+
+@pytest.mark.parametrize(("given", "found"), [
+    ([], []), ("", []), ("[]", []), (["*"], ["*"]), ("*", ["*"]), ("*.level, app.a", ["*.level", "app.a"]), ('["a.*", "b"]', ["a.*", "b"]), ("- a.*", ["a.*"]),
+    ("app.pool.*", ["app.pool.*"]),
+])
+def test_patterns_of_live_keys(given: t.Any, found: t.Any) -> None:
+    assert rendered("{{ __caching_configuration_live }}", caching_configuration_live=given) == found
+
+
+@pytest.mark.parametrize(("given", "tls", "found"), [
+    ({}, False, False), ("{}", False, False), ("", False, False), ({}, True, True), ({"service": {}}, False, True), ("{service: {}}", False, True),
+])
+def test_certificates_are_managed_where_some_are_declared(given: t.Any, tls: bool, found: bool) -> None:
+    assert rendered("{{ caching_manage_certificates | bool }}", caching_certificates=given, caching_redis_tls=tls) is found
+
+
+def redis_conf(settings: t.Any) -> list[str]:
+    return str(rendered(REDIS, caching_redis_settings=settings)).splitlines()
+
+
+@pytest.mark.parametrize("write", [lambda value: value, json.dumps, yaml.safe_dump])
+def test_settings_of_redis(write: t.Callable[[t.Any], t.Any]) -> None:
+    given = {"save": None, "appendonly": False, "hz": 0, "masteruser": "", "maxclients": 500,
+             "client-output-buffer-limit": ["normal 0 0 0", "replica 1gb 256mb 60"], "loadmodule": []}
+    lines = redis_conf(write(given))
+    assert {'save ""', "appendonly no", "hz 0", 'masteruser ""', "maxclients 500", 'loadmodule ""'} <= set(lines)
+    at = lines.index("client-output-buffer-limit normal 0 0 0")
+    assert lines[at + 1] == "client-output-buffer-limit replica 1gb 256mb 60"
+    assert not [line for line in lines if "None" in line or "[" in line or not line.strip()]
+
+
+def test_settings_of_redis_that_are_not_declared() -> None:
+    assert redis_conf({}) == redis_conf("") == redis_conf("{}")
+    assert redis_conf({})[:3] == ["port 6379", "cluster-enabled yes", "cluster-config-file nodes.conf"] and 'save ""' in redis_conf({})
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, ""), ("", ""), ({"save": [900, 1]}, ""), ({"a": {"b": 1}, "c": {}}, "a, c"), ("{a: {b: 1}}", "a")])
+def test_a_mapping_is_no_setting_of_redis(given: t.Any, found: str) -> None:
+    assert rendered("{{ __caching_redis_unfit }}", caching_redis_settings=given) == found
+
+
+@pytest.mark.parametrize(("given", "found"), [
+    ({}, {"value": "", "valueFrom": {"secretKeyRef": {"name": "caching-service-secret", "key": "REDIS_PASSWORD", "optional": True}}}),
+    ({"SPRING_DATA_REDIS_PASSWORD": "mine"}, {"value": "mine"}),
+])
+def test_the_service_has_the_password_by_the_name_that_spring_knows(given: dict[str, str], found: dict[str, t.Any]) -> None:
+    text = rendered(SERVICE, caching_environment=given, caching_platform="kubernetes")
+    (deployment,) = [one for one in yaml.safe_load_all(text) if one and one["kind"] == "Deployment"]
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [one for one in env if one["name"] == "SPRING_DATA_REDIS_PASSWORD"] == [{"name": "SPRING_DATA_REDIS_PASSWORD", **found}]
+    assert len({one["name"] for one in env}) == len(env)
+
+
+@pytest.mark.parametrize(("kept", "found"), [("", 3), ("0", 0), (0, 0), ("5", 5)])
+def test_how_many_there_are_where_an_autoscaler_decides(kept: t.Any, found: int) -> None:
+    text = rendered(SERVICE, caching_platform="kubernetes", __caching_deploy_replicas=kept)
+    assert [one["spec"]["replicas"] for one in yaml.safe_load_all(text) if one and one["kind"] == "Deployment"] == [found]
 
 
 def project(**given: t.Any) -> t.Any:

@@ -13,7 +13,7 @@ from .._cert_model import Facts
 from .._cert_names import Name
 from .._errors import CachingError
 from . import cert_disk as disk
-from .cert_place import CERTIFICATE, KEY, KEYSTORE, ROOTS, TRUSTSTORE, Version
+from .cert_place import CERTIFICATE, KEY, KEYSTORE, OURS, ROOTS, TRUSTSTORE, Version
 
 if t.TYPE_CHECKING:
     from cryptography import x509
@@ -83,6 +83,19 @@ def held(version: Version | None) -> Held:
     if not model.same_key(key.public_key(), chain[0].public_key()):
         return Held(version, facts, None, roots, "its key belongs to another certificate")
     return Held(version, facts, Set(chain, key, roots), roots)
+
+
+def way_back(current: Version, previous: t.Sequence[Version], password: str | None) -> tuple[Version, Set, dict[str, bytes] | None]:
+    """The newest version before that is whole. Without a password no keystore can be made, so its own files come back, with those that it has."""
+    older = next((version for version in previous if held(version).whole), previous[0])
+    found = held(older)
+    if found.whole is None:
+        raise CachingError(f"state: version {older.number} can't serve again: {found.trouble}")
+    if password:
+        return older, found.whole, None
+    if KEYSTORE in current.files and KEYSTORE not in older.files:
+        raise CachingError(f"keystore_password: there are keystores now, and none are kept of version {older.number}; give it, so that they are made")
+    return older, found.whole, {name: content for name, content in older.files.items() if name in OURS}
 
 
 def stores_differ(version: Version | None, wanted: Set, password: str | None) -> str:

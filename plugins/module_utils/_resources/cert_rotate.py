@@ -29,13 +29,15 @@ _ATTEMPTS = 5
 
 
 class Decision(t.NamedTuple):
-    """What is to be done, and why. ``keep``: the set that is installed; None where one is issued. ``after``: the diff's other side."""
+    """What is to be done, and why. ``keep``: the set that is installed; None where one is issued. ``after``: the diff's other side.
+    ``files``: those of the version before, where it comes back as it was, with its keystores."""
 
     action: t.Literal["nothing", "issue", "set", "request", "back", "tidy", "mark"]
     reasons: list[str]
     after: Results
     keep: Set | None = None
     results: Results = {}
+    files: dict[str, bytes] | None = None
 
 
 class Job:
@@ -210,7 +212,8 @@ class Job:
         if above and have.whole and not any(model.signed_by(have.whole.chain[0], one) for one in above):
             trouble = trouble or f"its issuer is {have.whole.facts.issuer}, which is not in chain_content"
         end = min((model.facts(one).not_after for one in above), default=math.inf)
-        reasons = _cert_policy.reasons(have.facts, self.wish, self.limit, self.now, trouble, self.params["force"], end)
+        wish = _cert_policy.by_others(self.wish, have.facts, bool(self.params["common_name"]), bool(self.params["organization"]))
+        reasons = _cert_policy.reasons(have.facts, wish, self.limit, self.now, trouble, self.params["force"], end)
         if not reasons:
             return Decision("nothing", [], {})
         if csr := self._waiting():
@@ -238,16 +241,13 @@ class Job:
             return Decision("nothing", [f"version {current.back_from} was rolled back already"], {})
         if not previous:
             raise CachingError("state: no earlier version is kept, so there is no way back (keep_previous)")
-        target, number = next(((one.whole, version.number) for version in previous if (one := held(version)).whole), (None, 0))
-        what = f"version {number}"
-        if target is None:
-            raise CachingError(f"state: version {previous[0].number} can't serve again: {held(previous[0]).trouble}")
-        facts = target.facts
+        older, target, own = held_.way_back(current, previous, self.password)
+        what, facts = f"version {older.number}", target.facts
         target.refuse(what, (), self.wish.usages if facts.usages is None else facts.usages, self.now)
         if missing := uncovered(facts.names, self.wish.names):
             self.warn(f"{what} is not valid for {', '.join(missing)}")
-        after = shown(facts, target.roots, bool(self.password), {})
-        return Decision("back", [f"version {current.number} is rolled back to {what}"], after, target)
+        after = shown(facts, target.roots, bool(self.password) or KEYSTORE in older.files, {})
+        return Decision("back", [f"version {current.number} is rolled back to {what}"], after, target, files=own)
 
     def _activated(self) -> Decision:
         current = self.contents.current
@@ -327,7 +327,7 @@ class Job:
         current = self.contents.current
         number = max([0, *(one.number for one in self.contents.previous), current.number if current else 0]) + 1
         back = current.number if current and decision.action == "back" else 0
-        version = Version(number, wanted.files(self.name, self.password), back)
+        version = Version(number, decision.files or wanted.files(self.name, self.password), back)
         self.place.install(version)
         seen = self.place.read().current
         if seen is None or (seen.number, seen.files) != (version.number, version.files):

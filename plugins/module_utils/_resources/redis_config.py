@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,7 +34,7 @@ class Config:
         self.want = _declared(params)
         self.files = list(dict.fromkeys(params["reload"]))
         self.roles, self._config_files = _selected(params, source)
-        self.prints = _fingerprints(params["fingerprints"], self.roles)
+        self.prints = _fingerprints(params["fingerprints"], self.roles, params.get("redis_address_map") or {})
         if not (self.want or self.files or self.prints):
             raise CachingError("nothing is declared: give settings, secrets, reload or fingerprints")
         asked = [*self.want, *self.files, *(PAIRS[0] if self.prints else ()), *(name for pair in PAIRS if {*pair} & {*self.want, *self.files} for name in pair)]
@@ -198,17 +200,47 @@ def _selected(params: t.Mapping[str, t.Any], source: Redis) -> tuple[dict[str, s
     return {address: roles[address] for address in wanted}, {address: seen[address].info.get("config_file", "") for address in wanted}
 
 
-def _fingerprints(given: t.Mapping[str, t.Any], roles: t.Mapping[str, str]) -> dict[str, str]:
-    found = {str(address): fingerprint(str(text), f"fingerprints: {address}") for address, text in given.items()}
-    strange = sorted(set(found) - set(roles))
-    if strange:
-        raise CachingError(f"fingerprints: {strange[0]} is none of the chosen nodes ({', '.join(roles)})")
+def _fingerprints(given: t.Mapping[str, t.Any], roles: t.Mapping[str, str], moved: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """By the address that each node announces. It may be given by the one where it is reached, or by a name."""
+    by_place = {_plain(*_place(address)): address for address in roles}
+    reached = {_plain(*_place(str(new))): _plain(*_place(str(old))) for old, new in moved.items()}
+    found: dict[str, str] = {}
+    for name, text in given.items():
+        print_ = fingerprint(str(text), f"fingerprints: {name}")
+        if name in roles:
+            found[name] = print_
+            continue
+        if not str(name).rpartition(":")[2].isdigit():
+            raise CachingError(f"fingerprints: {one_line(repr(name), 80)} is no host:port")
+        place = _plain(*_place(str(name)))
+        places = [place, *([] if place in reached or place in by_place else _resolved(*place))]
+        address = next((by_place[one] for one in (reached.get(one, one) for one in places) if one in by_place), None)
+        if address is None:
+            raise CachingError(f"fingerprints: {name} is none of the chosen nodes ({', '.join(roles)})")
+        if found.setdefault(address, print_) != print_:
+            raise CachingError(f"fingerprints: {name} is {address}, and that has two of them")
     return found
+
+
+def _resolved(host: str, port: int) -> list[tuple[str, int]]:
+    """The addresses of a name; none where it is one, or where nobody knows it."""
+    try:
+        return [_plain(str(row[4][0]), port) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
 
 
 def _place(address: str) -> tuple[str, int]:
     host, _colon, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def _plain(host: str, port: int) -> tuple[str, int]:
+    """To compare by: an address in its shortest form, as IPv6 has many."""
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        return host.lower(), port
 
 
 def _text(value: t.Any) -> str:

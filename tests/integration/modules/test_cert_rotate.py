@@ -453,10 +453,12 @@ def test_no_key_and_no_password_is_anywhere_else(base: Args, others: Others, tmp
     given = others.sign("caching-service", "localhost")
     provided = {"name": "caching-service", "provider": "provided", "path": f"{tmp_path}/given", "subject_alt_names": ["caching-service"], **given}
     secret = {**base, "ca_key_passphrase": phrase, "keystore_password": password}
+    alone = {name: value for name, value in provided.items() if name != "key_content"}      # which is hidden by itself
     outputs = []
     with canary.CommandLines() as lines:
         for args in (secret, {**secret, "force": True}, {**secret, "state": "rolled_back"}, {**secret, "state": "requested", "force": True},
                      {**secret, "keystore_password": password + "x"},
+                     {**alone, "certificate_content": given["certificate_content"] + given["key_content"]},
                      provided, {**provided, "force": True}, {**provided, "certificate_content": others.root},
                      {**secret, "ca_key_passphrase": phrase + "x", "force": True}):
             for check in (True, False):

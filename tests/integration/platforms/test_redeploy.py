@@ -68,7 +68,8 @@ def test_options_of_the_virtual_machine_wait_for_the_next_deploy(made: Deployed,
     assert refused.rc != 0 and "caching_jvm: -Xmx of 8192 MiB does not fit the container's 512 MiB" in refused.stdout, refused.stdout
     assert made.snapshot() == files
     stale = Stale(made)
-    done = made.play("configure", caching_jvm="-Xmx200m", caching_configuration={"trial": {"note": "kept"}})
+    options = "-Xmx200m -Xlog:gc*:file=/tmp/gc.log"      # which a shell would quote
+    done = made.play("configure", caching_jvm=options, caching_configuration={"trial": {"note": "kept"}})
     assert done.rc == 0 and "JAVA_OPTS is pending until" in done.stdout and made.members() == members, done.stdout
     assert made.snapshot() != files, "the comparison does not see a change"
     stale.comes_back()
@@ -77,7 +78,7 @@ def test_options_of_the_virtual_machine_wait_for_the_next_deploy(made: Deployed,
         made.hosts.verbs(tmp_path, [("restart_one", "1", {"caching_verb_member": victim})])
         words = [line for line in made.play("status").stdout.splitlines() if "is pending until" in line]
         assert [victim in line for line in sorted(words)] == [True, False], words
-    rolled = made.play("deploy", caching_jvm="-Xmx200m", **changed(made))
+    rolled = made.play("deploy", caching_jvm=options, **changed(made))
     assert rolled.rc == 0 and "pending" not in rolled.stdout and "EXALT_NOTE" in rolled.stdout, rolled.stdout
     stale.was_no_base(rolled)
     after = made.members()
@@ -102,6 +103,18 @@ def test_redis_that_runs_stays_without_tls(made: Deployed, tmp_path: Path) -> No
         with made.unchanged():
             refused = made.play("deploy", caching_redis_tls=True, caching_certificate_paths={"client": str(tmp_path / "client")}, **more)
             assert refused.rc != 0 and "runs without TLS" in refused.stdout, refused.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "why"), [
+    ({"caching_redis_password": "another"}, "caching_redis_password: no node of Redis accepts it, and"),
+    ({"caching_replicas": 0}, "caching_replicas is 0: that ends every instance without a flush"),
+    ({"caching_redis_settings": {"save": {"900": 1}}}, "caching_redis_settings: save: a text, a number, null or a list of them, and no mapping"),
+])
+def test_what_would_spoil_it_is_refused_before_anything_is_written(made: Deployed, given: dict[str, t.Any], why: str) -> None:
+    with made.unchanged():
+        refused = made.play("deploy", **given)
+    assert refused.rc != 0 and why in " ".join(refused.stdout.split()), refused.stdout
 
 
 def test_replicas_are_on_other_hosts_than_their_primaries(made: Deployed) -> None:

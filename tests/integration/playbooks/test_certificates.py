@@ -154,6 +154,9 @@ def test_what_can_not_be_is_told_in_one_line_and_nothing_changes(second: SecondF
         ({"caching_certificates": {"service": {"provider": "provided", "certificate_path": "/nonesuch"}}}, "/nonesuch"),
         ({"caching_certificates": {"balancer": {"names": ["cache.example.com"]}}}, "balancer is declared, and nothing of this fleet has such a certificate"),
         ({"caching_certificates": {"redis": {"keep_previous": 0}}}, "redis: keep_previous goes from 1 to 20"),
+        ({"caching_certificates": {"service": {"names": "cache.example.com"}}}, "service: names is a list of names"),
+        ({"caching_certificates": {"service": {"provider": "provided", "certificate_content": "-----BEGIN PRIVATE" + " KEY-----"}}}, "holds a private key"),
+        ({"caching_certificate_timeout": "2m", "caching_certificates_renew": True}, "caching_certificate_timeout: "),
         ({"caching_ca": {**CA, "host": "192.0.2.9"}}, "192.0.2.9"),      # the record tells it, so the run came to its end
     ]
     folder = Path(second.known["authority"]).parent / "own-authority"
@@ -174,6 +177,27 @@ def test_trust_alone_is_widened_and_the_next_run_narrows_it_again(second: Second
         widened, back = run(second, **later), run(second)
     assert widened.rc == 0 and changes(widened) == {"trust widened": EVERY}, widened.stdout[-3000:]
     assert back.rc == 0 and changes(back)["trust narrowed"] == EVERY and going.failures == [], back.stdout[-3000:]
+
+
+@pytest.mark.campaign
+@pytest.mark.hazard("H54")
+def test_what_nobody_had_read_is_read_before_the_next_round(second: SecondFleet) -> None:
+    """As a run leaves it that was killed when it had widened trust in every place, and before anybody was told to read it."""
+    settled = run(second)
+    assert settled.rc == 0, settled.stdout[-3000:]
+    other = own_authority(second, name="unread")
+    made = accepted(run_module("cert_rotate", {
+        "name": "unread", "state": "authority", "ca_certificate_path": f"{other['path']}/unread.crt", "ca_key_path": f"{other['path']}/unread.key",
+        "ca_key_passphrase": other["passphrase"]}))
+    for name in EVERY:
+        folder = Path(second.known["certificates"]["operator" if name == "client" else name])
+        accepted(run_module("cert_rotate", {
+            "name": name, "provider": "provided", "path": str(folder), "usages": ["client" if name == "client" else "server"],
+            "trusted_certificates": [(folder / "ca.crt").read_text(), made["authority"]["root_content"]]}))
+    with clients(second) as going:
+        done, back = run(second, caching_ca=other), run(second)
+    assert done.rc == 0 and changes(done) == {"read": EVERY, "renewed": EVERY, "trust narrowed": EVERY}, done.stdout[-5000:]
+    assert back.rc == 0 and going.failures == [], (going.failures[:5], back.stdout[-3000:])
 
 
 @pytest.mark.long

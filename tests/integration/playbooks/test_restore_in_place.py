@@ -173,4 +173,49 @@ def test_what_came_after_a_restore_is_kept_when_it_is_taken_back(physical: Physi
     assert told.rc == 0 and "keys that there are now are given up for them, after a safety backup" in " ".join(told.stdout.split()), told.stdout
     back = physical.run(caching_restore_back=True)
     assert back.rc == 0 and "LOCAL-CACHE MODE" in back.stdout, back.stdout
-    assert judged(physical, before, "undone") == [] and physical.record()["safety"] not in (first, "")
+    record = physical.record()
+    assert judged(physical, before, "undone") == [] and record["safety"] == first and record["given_up"] not in (first, ""), record
+    assert f"what was there meanwhile is the safety backup {record['given_up']}" in " ".join(back.stdout.split()), back.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.campaign
+def test_what_clients_wrote_before_a_restore_failed_at_its_end_is_kept(physical: Physical) -> None:
+    """The data is proved and clients use it, then something fails: that does not give up what they have written since."""
+    physical.put("wanted", 40)
+    identifier = physical.backup()
+    before = physical.put("before", 60)
+    failed = physical.run(caching_restore_id=identifier, caching_warm_region="nonesuch")
+    assert failed.rc == 2 and physical.record()["state"] == "serving", failed.stdout
+    physical.put("later", 80)
+    back = physical.run(caching_restore_back=True)
+    assert back.rc == 0 and physical.record()["given_up"] and judged(physical, before, "undone") == [], back.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.campaign
+@pytest.mark.hazard("H38")
+def test_nodes_come_back_without_the_store(physical: Physical, tmp_path: Path) -> None:
+    """It can't be reached once the nodes stop: what lies aside is all that they need. The service's mode is in the store, so that it stays in it."""
+    physical.put("wanted", 40)
+    identifier = physical.backup()
+    before = physical.put("before", 60)
+    store, away = tmp_path / "store", tmp_path / "away"
+
+    def lose() -> None:
+        while physical.record().get("state") != "stopping":
+            time.sleep(0.1)
+        store.rename(away)
+        store.touch()
+
+    thief = threading.Thread(target=lose, daemon=True)
+    thief.start()
+    failed = physical.run(caching_restore_id=identifier)
+    told = " ".join(failed.stdout.split())
+    store.unlink()
+    away.rename(store)
+    physical.unlock()
+    assert failed.rc == 2 and "and so did the way back: In which mode they are now" in told, failed.stdout
+    assert all(f"{node.name} runs" in told for node in NODES) and physical.facts() == before, failed.stdout
+    back = physical.run(caching_restore_back=True)
+    assert back.rc == 0 and judged(physical, before, "undone") == [], back.stdout
