@@ -171,7 +171,8 @@ def plan(found: t.Sequence[Data], looks: t.Sequence[Data], chain: str, trusted: 
         steps = [("back", back, {}, "the version before serves again" if back != alike else "whom they trusted before is trusted again")]
     steps = [step for number, step in enumerate(steps, 1) if step[1] and (back or step[0] == "mend" or number <= UNTIL.get(until, 0))]
     unread = [one for one in looked if one.there and not one.activated]
-    if unread and (not steps or steps[0][0] in ("leaves", "narrow") and _readable(looked)):    # widening and mending let everybody read by themselves
+    # widening and mending let everybody read by themselves, and an authority that is still to be made begins with widening
+    if unread and (not steps or steps[0][0] in ("leaves", "narrow") and not unmade and _readable(looked)):
         steps.insert(0, ("read", [], every, "what was written before is read"))
     rows = [{"name": name, "places": [one.name for one in some], "trusted": list(texts.values()),
              "told": f"({number}/{len(steps)}) {told}: {', '.join(one.name for one in some or unread)}"}
