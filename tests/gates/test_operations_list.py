@@ -234,9 +234,10 @@ def test_what_is_long_is_a_campaign_where_all_platforms_are_asked_for(
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-p", "tests.harness.workers", "-n", "2")], ids=["one", "two"])
 def test_what_has_not_begun_in_time_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]) -> None:
-    """The first test takes longer than there is time; what only the second would prove is no gap, and the run passes but for the others."""
-    monkeypatch.setenv("BUDGET", "0.05")
-    slow = LONG.replace("@pytest.mark.campaign\n", "").replace("test_short():\n    pass", "test_short():\n    import time; time.sleep(4)")
+    """The time ends with the first test; what only the second would prove is no gap, and the run passes but for the others."""
+    monkeypatch.setenv("BUDGET", "60")
+    over = f'test_short():\n    import os; assert float(os.environ["{budget.END}"]) > 0; os.environ["{budget.END}"] = "0"'
+    slow = LONG.replace("@pytest.mark.campaign\n", "").replace("test_short():\n    pass", over)
     done, proved = run_planted(tmp_path, slow, more=("-p", "tests.harness.budget", *workers, "tests"))
     told = done.stdout.partition(TOLD)[2].partition("\n")[0].split(", ")
     assert set(proved) == {"H17"} and "1 passed, 1 skipped" in done.stdout and "S031" in told and "H16" not in told, done.stdout

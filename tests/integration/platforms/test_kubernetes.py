@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,8 +87,14 @@ def test_what_is_for_an_absent_pod_stays_on_this_machine(cluster: Cluster) -> No
 @pytest.mark.hazard("H06")
 @pytest.mark.operation("S006", "S100", "S101")
 def test_discover_tells_where_members_are_and_what_they_use(cluster: Cluster, tmp_path: Path) -> None:
+    def unmeasured() -> list[str]:
+        return [one["name"] for one in members if one["cpu_cores"] is None and cluster.measures(one["node"])]
+
     with strangers(cluster) as others:
         outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True)
+        for _again in range(3 if unmeasured() else 0):      # a busy kubelet may miss a round of the metrics server, which asks each 15 s
+            time.sleep(15)
+            outcome, members = verb(cluster, tmp_path, "discover", "caching_members", caching_discover_usage=True) if unmeasured() else (outcome, members)
         status = cluster.play("status", caching_discover_usage=True)
     assert outcome.rc == 0, outcome.stdout
     shown = re.findall(r"(node-\d) +uses (\d+\.\d\d) cores, (\d+) MiB \(node of the cluster\)", status.stdout)
