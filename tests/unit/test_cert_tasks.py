@@ -19,6 +19,7 @@ from ansible_collections.exalt.caching.plugins.filter.certificate_parts import F
 from ansible_collections.exalt.caching.plugins.filter.seconds import FilterModule as Seconds
 
 from tests.fleet.paths import ROOT
+from tests.harness.templates import trusted
 from tests.unit.test_cert_fleet import mark, pem
 
 FILTERS = {f"exalt.caching.{name}": call for one in (Fingerprints, Parts, Seconds) for name, call in one().filters().items()}
@@ -31,14 +32,6 @@ def _filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a playbook nobody looks into collections for filters."""
     known = filter_loader.get
     monkeypatch.setattr(filter_loader, "get", lambda name, **more: AnsibleJinja2Filter(FILTERS[name]) if name in FILTERS else known(name, **more))
-
-
-def trusted(value: t.Any) -> t.Any:
-    if isinstance(value, dict):
-        return {name: trusted(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [trusted(one) for one in value]
-    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def tasks(rows: t.Iterable[Data]) -> t.Iterator[Data]:

@@ -18,6 +18,7 @@ from ansible.template import Templar, trust_as_template
 from ansible_collections.exalt.caching.plugins.filter.seconds import seconds
 
 from tests.fleet.paths import ROOT
+from tests.harness.templates import trusted
 
 DEFAULTS = yaml.safe_load((ROOT / "roles/caching/defaults/main.yml").read_text())
 REDIS = (ROOT / "roles/caching/templates/redis.conf.j2").read_text()
@@ -30,14 +31,6 @@ def _filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a playbook nobody looks into collections for filters."""
     known = filter_loader.get
     monkeypatch.setattr(filter_loader, "get", lambda name, **more: AnsibleJinja2Filter(seconds) if name == "exalt.caching.seconds" else known(name, **more))
-
-
-def trusted(value: t.Any) -> t.Any:
-    if isinstance(value, dict):
-        return {name: trusted(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [trusted(one) for one in value]
-    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def rendered(template: str, **given: t.Any) -> t.Any:
